@@ -1,0 +1,1 @@
+//! What should happen: (desired, observed, now) -> plan. Pure: no async, clock, randomness or client.
