@@ -12,6 +12,10 @@ use super::reference::{BoardRef, GatewayName, GatewayRef};
 use super::{rule, schema};
 
 /// What an Agent is to be.
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "printer columns of one type, and several selectable fields"
+)]
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "mission.openclaw.dev",
@@ -116,7 +120,7 @@ pub struct AgentStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Accepted, Registered, ModelAvailable, HeartbeatConfigured, FilesSynced, Ready; Reconciling and Stalled.
+    /// `Accepted`, `Registered`, `ModelAvailable`, `HeartbeatConfigured`, `FilesSynced`, `Ready`; `Reconciling` and `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -15,6 +15,10 @@ use super::user::UserProfile;
 use super::{rule, schema};
 
 /// What a Board is to be.
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "printer columns of one type, and several selectable fields"
+)]
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "mission.openclaw.dev",
@@ -73,7 +77,7 @@ pub struct BoardSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4000))]
     pub description: Option<String>,
-    /// `Goal`: the agents work towards the objective. `General`: a standing Board without one.
+    /// What kind of work the Board is for.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<BoardType>,
     /// What is to be reached. May have several lines.
@@ -102,7 +106,7 @@ pub struct BoardSpec {
     pub user: Option<UserProfile>,
 }
 
-/// What kind of work a Board is for.
+/// What kind of work the Board is for. `Goal`: the agents work towards the objective. `General`: a standing Board without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum BoardType {
     /// Work towards an objective.
@@ -161,7 +165,7 @@ pub struct BoardStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// GatewayResolved, Ready; Reconciling and Stalled.
+    /// `GatewayResolved`, `Ready`; `Reconciling` and `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

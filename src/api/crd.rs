@@ -40,23 +40,161 @@ pub fn crd_files() -> Result<Vec<CrdFile>, serde_saphyr::ser::Error> {
         .collect()
 }
 
-/// Takes out `nullable`, which schemars puts on every optional field: without it the server drops a `null` (`model:` with
-/// nothing behind it, as templates often print) as if the field were absent; with it `null` would be stored, and rules would meet it.
+/// Takes out what schemars puts in and a CRD is better without.
+///
+/// `nullable`, on every optional field: without it the server drops a `null` (`model:` with nothing behind it, as chart
+/// templates often print) as if the field were absent; with it `null` would be stored, and the rules would meet it.
+/// `title` of the root: the kind again.
 fn plain(crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let Ok(mut value) = serde_json::to_value(&crd) else {
         return crd;
     };
-    remove_nullable(&mut value);
+    strip(&mut value);
     serde_json::from_value(value).unwrap_or(crd)
 }
 
-fn remove_nullable(value: &mut Value) {
+fn strip(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            map.remove("nullable");
-            map.values_mut().for_each(remove_nullable);
+            // Only as keywords of a schema, where they are no objects: a property of that name is one.
+            map.retain(|key, value| value.is_object() || (key != "nullable" && key != "title"));
+            map.values_mut().for_each(strip);
         }
-        Value::Array(items) => items.iter_mut().for_each(remove_nullable),
+        Value::Array(items) => items.iter_mut().for_each(strip),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema_of(crd: &CustomResourceDefinition) -> Value {
+        let value = serde_json::to_value(crd).unwrap();
+        value["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"].clone()
+    }
+
+    /// Every schema under `schema`, with its path.
+    fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
+        visit(path, schema);
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            walk(&format!("{path}.{name}"), property, visit);
+        }
+        for (key, suffix) in [("items", "[]"), ("additionalProperties", "{}")] {
+            if schema[key].is_object() {
+                walk(&format!("{path}{suffix}"), &schema[key], visit);
+            }
+        }
+    }
+
+    #[test]
+    fn every_field_has_a_description_for_kubectl_explain() {
+        for crd in crds() {
+            walk(
+                &crd.spec.names.kind,
+                &schema_of(&crd),
+                &mut |path, schema| {
+                    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+                        assert!(
+                            property["description"].is_string(),
+                            "{path}.{name} has no description"
+                        );
+                    }
+                },
+            );
+        }
+    }
+
+    #[test]
+    fn everything_that_users_write_is_bounded() {
+        for crd in crds() {
+            walk(
+                &crd.spec.names.kind,
+                &schema_of(&crd)["spec"],
+                &mut |path, schema| {
+                    let bound = match schema["type"].as_str() {
+                        Some("string") if schema["enum"].is_array() => return,
+                        Some("string") => "maxLength",
+                        Some("array") => "maxItems",
+                        Some("object") if !schema["properties"].is_object() => "maxProperties",
+                        _ => return,
+                    };
+                    assert!(schema[bound].is_u64(), "{path} has no {bound}");
+                },
+            );
+        }
+    }
+
+    #[test]
+    fn a_format_is_a_rule_with_a_message_and_never_a_pattern() {
+        for crd in crds() {
+            walk(
+                &crd.spec.names.kind,
+                &schema_of(&crd),
+                &mut |path, schema| {
+                    assert!(
+                        schema["pattern"].is_null(),
+                        "{path} has a pattern, whose failure shows people a regular expression"
+                    );
+                    for rule in schema["x-kubernetes-validations"]
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                    {
+                        assert!(rule["message"].is_string(), "{path}: {rule} has no message");
+                    }
+                },
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_inherited_has_a_default_in_the_schema() {
+        for crd in crds() {
+            walk(
+                &crd.spec.names.kind,
+                &schema_of(&crd)["spec"],
+                &mut |path, schema| {
+                    assert!(
+                        path == "Agent.role" || schema["default"].is_null(),
+                        "{path} has a default, which would hide what it inherits"
+                    );
+                },
+            );
+        }
+    }
+
+    #[test]
+    fn a_null_is_no_value_anywhere() {
+        for crd in crds() {
+            walk(
+                &crd.spec.names.kind,
+                &schema_of(&crd),
+                &mut |path, schema| {
+                    assert!(schema["nullable"].is_null(), "{path} is nullable");
+                },
+            );
+        }
+    }
+
+    #[test]
+    fn the_yaml_reads_back_as_the_definition() {
+        for (file, crd) in crd_files().unwrap().iter().zip(crds()) {
+            assert_eq!(file.name, format!("{}.yaml", crd.spec.names.plural));
+            let read: CustomResourceDefinition = serde_saphyr::from_str(&file.yaml).unwrap();
+            assert_eq!(read, crd, "{}", file.name);
+        }
+    }
+
+    #[test]
+    fn a_definition_fits_into_the_annotation_of_kubectl_apply() {
+        for file in crd_files().unwrap() {
+            assert!(
+                file.yaml.len() < 262_144 / 2,
+                "{} has {} bytes",
+                file.name,
+                file.yaml.len()
+            );
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::reference::ConfigMapKeyRef;
 use super::rule;
 
-/// The names `agents.files.set` accepts (`OpenClaw` 2026.9.6); every other name is refused by the gateway with `unsupported file`.
+/// The names `agents.files.set` accepts (OpenClaw 2026.9.6); every other name is refused by the gateway with `unsupported file`.
 pub const FILE_NAMES: [&str; 6] = [
     "AGENTS.md",
     "SOUL.md",
@@ -36,13 +36,14 @@ pub struct FileSpec {
     /// The text from a ConfigMap in this object's namespace, written as it stands there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_key_ref: Option<ConfigMapKeyRef>,
-    /// Who owns the file after it was written. `Enforce`: a change made on the gateway is put back. `Seed`: written once, then it is the agent's own. `Ignore`: not touched.
-    /// Without it: `Enforce` for AGENTS.md, SOUL.md and IDENTITY.md, `Seed` for USER.md, MEMORY.md and BOOTSTRAP.md.
+    /// Who owns the file after it was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<FilePolicy>,
 }
 
-/// Who owns a file after it was written.
+/// Who owns the file after it was written. `Enforce`: the operator; a change made on the gateway is put back. `Seed`: the agent; it is written once. `Ignore`: the operator never reads or writes it.
+/// Without a policy here and in the Board's `agentDefaults`: `Enforce` for AGENTS.md, SOUL.md and IDENTITY.md, `Seed` for USER.md, MEMORY.md and BOOTSTRAP.md.
+// An optional enum's description in the schema is the one of its type, not of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum FilePolicy {
     /// The operator: drift is put back.

@@ -11,6 +11,10 @@ use super::user::UserProfile;
 use super::{rule, schema};
 
 /// What a Gateway is to be.
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "printer columns of one type, and several selectable fields"
+)]
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "mission.openclaw.dev",
@@ -63,8 +67,7 @@ pub struct GatewaySpec {
     /// From which namespaces Boards and Agents may refer to this Gateway. Without it: only from its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
-    /// What happens to the heartbeats of agents that are not ours. On a gateway where no agent has a heartbeat of its own all agents of the default beat, and the first own one silences them.
-    /// `Keep` (the default): they are given an own one, so that they go on. `Stop`: they fall silent, with a warning.
+    /// What happens to heartbeats of agents that are not ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign_heartbeats: Option<ForeignHeartbeats>,
     /// Whom the agents of this Gateway work for.
@@ -113,7 +116,8 @@ pub enum NamespacesFrom {
     Selector,
 }
 
-/// What happens to heartbeats of agents that are not ours.
+/// What happens to the heartbeats of agents that no Agent object stands for. On a gateway where no agent has heartbeat settings of its own, the shared ones hold; the first own ones silence all others.
+/// `Keep`, the default: those that were beating get their own, so that they go on, and lose them again with the last of the operator's. `Stop`: they fall silent, with a warning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ForeignHeartbeats {
     /// They go on beating: the operator gives them a block of their own, and takes it out with the last of ours.
@@ -130,7 +134,7 @@ pub struct GatewayStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Reachable, Authenticated, Compatible, Ready; Reconciling and Stalled.
+    /// `Reachable`, `Authenticated`, `Compatible`, `Ready`; `Reconciling` and `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

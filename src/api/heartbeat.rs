@@ -41,6 +41,7 @@ pub struct Heartbeat {
 }
 
 /// Hours of the day. An `end` before `start` goes over midnight.
+// Both ends are required, and must differ: the gateway takes a window with one end for no window, and one of no length for "never".
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rule::active_hours()))]
@@ -73,4 +74,56 @@ pub fn parse_every(text: &str) -> Option<Duration> {
         _ => 3600,
     };
     Some(Duration::from_secs(count * seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_is_read_with_its_unit() {
+        for (text, seconds) in [
+            ("0m", 0),
+            ("90s", 90),
+            ("30m", 1800),
+            ("1h", 3600),
+            ("99999h", 359_996_400),
+        ] {
+            assert_eq!(
+                parse_every(text),
+                Some(Duration::from_secs(seconds)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_schema_refuses_is_no_time() {
+        for text in [
+            "",
+            "m",
+            "30",
+            "1.5h",
+            "-1m",
+            "+1m",
+            "1d",
+            "500ms",
+            "1h30m",
+            "100000s",
+            " 1m",
+            "1m ",
+            "\u{0661}m",
+        ] {
+            assert_eq!(parse_every(text), None, "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "\\PC*") {
+            if let Some(time) = parse_every(&text) {
+                proptest::prop_assert!(time <= Duration::from_secs(99_999 * 3600));
+            }
+        }
+    }
 }

@@ -125,3 +125,49 @@ reasons! {
     /// The stored object does not fit its schema.
     InvalidObject => Stalled,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_read_back_from_its_word() {
+        for &reason in Reason::ALL {
+            assert_eq!(Reason::parse(reason.as_str()), Some(reason));
+        }
+        assert_eq!(Reason::parse("NobodyWritesThis"), None);
+    }
+
+    #[test]
+    fn every_reason_is_a_word_that_a_condition_may_carry() {
+        // metav1.Condition: ^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$
+        for reason in Reason::ALL {
+            let word = reason.as_str();
+            assert!(word.starts_with(|c: char| c.is_ascii_uppercase()), "{word}");
+            assert!(word.chars().all(|c| c.is_ascii_alphanumeric()), "{word}");
+        }
+    }
+
+    #[test]
+    fn what_an_arrival_or_the_end_of_an_outage_heals_is_never_stalled() {
+        use Reason::{
+            BoardNotFound, ConfigMapKeyMissing, ConfigMapNotFound, GatewayNotFound,
+            GatewayNotReady, GatewayUnreachable, NotAllowed, SecretKeyMissing, SecretNotFound,
+            Unauthorized,
+        };
+        for reason in [
+            BoardNotFound,
+            ConfigMapKeyMissing,
+            ConfigMapNotFound,
+            GatewayNotFound,
+            GatewayNotReady,
+            GatewayUnreachable,
+            NotAllowed,
+            SecretKeyMissing,
+            SecretNotFound,
+            Unauthorized,
+        ] {
+            assert_eq!(reason.class(), Class::Progressing, "{reason:?}");
+        }
+    }
+}

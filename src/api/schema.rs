@@ -1,4 +1,7 @@
 //! Schemas that a derive cannot give: types of `k8s-openapi`, free-form objects, and lists with a merge key.
+//!
+//! What users write is bounded everywhere: rules are priced by these bounds. What only the operator writes is bounded where the
+//! bound is ours to keep; a list as long as a gateway's roster has none, because a status that does not fit can never be told.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
@@ -21,7 +24,7 @@ pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
                 "reason": {"type": "string", "minLength": 1, "maxLength": 1024, "description": "Why, as one word in CamelCase for programs."},
                 "message": {"type": "string", "maxLength": 32768, "description": "What happened and what to do next, for people."},
                 "lastTransitionTime": {"type": "string", "format": "date-time", "description": "When the status last changed."},
-                "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0, "description": "The generation of the spec that this condition speaks of."},
+                "observedGeneration": {"type": "integer", "format": "int64", "description": "The generation of the spec that this condition speaks of."},
             }
         }
     })

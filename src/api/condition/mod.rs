@@ -340,3 +340,6 @@ fn cut(message: String) -> String {
         _ => message,
     }
 }
+
+#[cfg(test)]
+mod tests;
