@@ -83,7 +83,7 @@ async fn one(link: &Link, agent_id: &str, job: Option<&str>, step: Step) -> Resu
             let job = job.ok_or_else(|| CallError::JobNotFound { message: format!("no heartbeat monitor of {agent_id}") })?;
             let expected = expected_revision.and_then(|revision| u64::try_from(revision).ok());
             let scratch = link.scratch_set(job, Some(&text), expected).await?;
-            let revision = scratch.revision.map_or(0, |revision| i64::try_from(revision).unwrap_or(i64::MAX));
+            let revision = i64::try_from(scratch.revision).unwrap_or(i64::MAX);
             Ok(Confirmed { what: Written::Checklist(ChecklistStatus { sha256, revision }), cause, name: "heartbeat checklist".to_owned() })
         }
     }

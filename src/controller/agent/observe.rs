@@ -63,12 +63,10 @@ pub(super) async fn checklist(link: &Link, job: Option<&str>) -> Result<SeenChec
         return Ok(SeenChecklist::NoMonitor);
     };
     let scratch = link.scratch_get(job).await?;
-    Ok(match (scratch.content, scratch.revision) {
-        (Some(content), revision) => {
-            SeenChecklist::Some { sha256: entry::sha256(&content), revision: revision.map_or(0, |revision| i64::try_from(revision).unwrap_or(i64::MAX)) }
-        }
-        (None, _) => SeenChecklist::None,
-    })
+    Ok(scratch.content.map_or(SeenChecklist::None, |content| SeenChecklist::Some {
+        sha256: entry::sha256(&content),
+        revision: i64::try_from(scratch.revision).unwrap_or(i64::MAX),
+    }))
 }
 
 /// Size of a file in bytes.
