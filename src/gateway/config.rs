@@ -1,0 +1,75 @@
+//! The gateway's config document as `config.get` answers it. Reading only; what to change is decided in `difference`.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// One problem the gateway sees in a config document.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Issue {
+    /// Dotted path in the document, such as `agents.entries.analyst.heartbeat.every`; empty where the gateway names none.
+    #[serde(default)]
+    pub path: String,
+    /// The gateway's own words.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// The config document, its version, and whether the running gateway has applied it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Config {
+    /// What a write must name as its base.
+    pub hash: String,
+    /// Version of the document on disk.
+    #[serde(default, rename = "configRevisionHash")]
+    pub revision_hash: Option<String>,
+    /// Version that the running gateway has applied.
+    #[serde(default, rename = "appliedConfigHash")]
+    pub applied_hash: Option<String>,
+    /// The document as authored; `{}` where there is no file. Secrets are redacted by the gateway.
+    #[serde(default)]
+    pub parsed: Value,
+    /// Whether there is a config file at all.
+    #[serde(default)]
+    pub exists: bool,
+    /// Whether the gateway finds the document valid.
+    #[serde(default)]
+    pub valid: bool,
+    /// What it finds wrong.
+    #[serde(default)]
+    pub issues: Vec<Issue>,
+}
+
+impl Config {
+    /// The authored roster; `None` where the document has none (the gateway then runs an implicit agent `main`).
+    #[must_use]
+    pub fn entries(&self) -> Option<&Map<String, Value>> {
+        entries(&self.parsed)
+    }
+
+    /// The authored entry of one agent.
+    #[must_use]
+    pub fn entry(&self, agent_id: &str) -> Option<&Value> {
+        self.entries()?.get(agent_id)
+    }
+
+    /// Whether the running gateway has applied this document: the barrier between two changes.
+    #[must_use]
+    pub fn is_applied(&self) -> bool {
+        self.applied_hash.is_some() && self.applied_hash == self.revision_hash
+    }
+
+    /// Whether the gateway leaves new workspaces empty (`agents.defaults.skipBootstrap`).
+    #[must_use]
+    pub fn skip_bootstrap(&self) -> bool {
+        self.parsed
+            .pointer("/agents/defaults/skipBootstrap")
+            .and_then(Value::as_bool)
+            .unwrap_or(false)
+    }
+}
+
+/// `agents.entries` of a parsed document.
+pub(super) fn entries(parsed: &Value) -> Option<&Map<String, Value>> {
+    parsed.pointer("/agents/entries")?.as_object()
+}

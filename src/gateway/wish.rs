@@ -1,0 +1,30 @@
+//! What one agent wants its entry in the gateway's roster to be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+/// What to do about heartbeats of agents that are not ours when our first heartbeat block would silence them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForeignHeartbeats {
+    /// Write `heartbeat: {}` into the entries of those that beat, in the same patch.
+    #[default]
+    Keep,
+    /// Write nothing for them.
+    Stop,
+}
+
+/// The part of one roster entry that is ours. Everything else in the entry stays as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EntryWish {
+    /// Canonical, lower-case id: the gateway stores what a patch says, as it stands.
+    pub agent_id: String,
+    /// Dotted path in the entry (`name`, `model`, `workspace`, `heartbeat.every`, `heartbeat.activeHours`) to the exact value it must have.
+    pub set: BTreeMap<String, Value>,
+    /// Paths that we once set and no longer want. A path that is in `set` too is set.
+    pub unset: BTreeSet<String>,
+    /// Refuse with `WriteError::Exists` when the entry is there before our first write.
+    pub must_be_absent: bool,
+    /// What to do about heartbeats of agents that are not ours.
+    pub foreign_heartbeats: ForeignHeartbeats,
+}
