@@ -12,5 +12,11 @@
 //! Arrows: api <- plan <- controller -> kube, gateway; server -> kube, gateway, plan. `gateway`, `kube` and `plan` do not know each other.
 
 pub mod api;
+pub mod cli;
 pub mod gateway;
+pub mod kube;
+pub mod metrics;
 pub mod plan;
+pub mod server;
+pub mod settings;
+pub mod telemetry;

@@ -1,0 +1,218 @@
+//! `Agent`: one OpenClaw agent on one gateway, with its files, model, heartbeat and session.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::file::FileSpec;
+use super::heartbeat::Heartbeat;
+use super::identity::Identity;
+use super::reference::{BoardRef, GatewayName, GatewayRef};
+use super::{rule, schema};
+
+/// What an Agent is to be.
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "printer columns of one type, and several selectable fields"
+)]
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "mission.openclaw.dev",
+    version = "v1alpha1",
+    kind = "Agent",
+    namespaced,
+    status = "AgentStatus",
+    derive = "PartialEq",
+    shortname = "oca",
+    category = "openclaw",
+    selectable = ".spec.role",
+    selectable = ".spec.boardRef.name",
+    selectable = ".spec.gatewayRef.name",
+    selectable = ".status.gateway.name",
+    doc = "An OpenClaw agent: apply it, and it exists on its gateway; delete it, and it is gone from there.",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
+    printcolumn(name = "Role", type_ = "string", json_path = ".spec.role"),
+    printcolumn(name = "Board", type_ = "string", json_path = ".spec.boardRef.name"),
+    printcolumn(name = "Gateway", type_ = "string", json_path = ".status.gateway.name"),
+    printcolumn(
+        name = "Agent-ID",
+        type_ = "string",
+        json_path = ".status.agentId",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Model",
+        type_ = "string",
+        json_path = ".spec.model",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rule::agent()))]
+pub struct AgentSpec {
+    /// What the agent is on its Board. `Worker` is the only role so far.
+    #[serde(default)]
+    pub role: Role,
+    /// The Board that the agent works on; its Gateway is the agent's. Exactly one of `boardRef` and `gatewayRef`. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub board_ref: Option<BoardRef>,
+    /// The Gateway of an agent without a Board. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway_ref: Option<GatewayRef>,
+    /// Name for people, and on the gateway; the object's name where it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 120), extend("x-kubernetes-validations" = rule::line("displayName")))]
+    pub display_name: Option<String>,
+    /// Id on the gateway. Without it: `<namespace>_<name>`. For a Gateway in another namespace it must begin with `<namespace>_`. Immutable.
+    // Longer than an id may be, so that a long one gets the rule's message and not only the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rule::agent_id()))]
+    pub agent_id: Option<String>,
+    /// Model, for example `anthropic/claude-sonnet`. Without it: the Board's, then the gateway's own default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 200), extend("x-kubernetes-validations" = rule::line("model")))]
+    pub model: Option<String>,
+    /// Who the agent is; field by field over the Board's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// When the agent wakes by itself; field by field over the Board's and the Gateway's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<Heartbeat>,
+    /// Files of the agent's workspace that are not to be the built-in ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::files")]
+    pub files: Vec<FileSpec>,
+}
+
+/// What an agent is on its Board.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Role {
+    /// Does the work.
+    #[default]
+    Worker,
+}
+
+/// What is known of an Agent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Accepted`, `Registered`, `ModelAvailable`, `HeartbeatConfigured`, `FilesSynced`, `Ready`; `Reconciling` and `Stalled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// Id of the agent on the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    /// Key of its main session, `agent:<agentId>:main`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_key: Option<String>,
+    /// Its workspace on the gateway's machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_path: Option<String>,
+    /// The Gateway that the agent is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayName>,
+    /// Where this Agent holds a claim: the proof that what stands there is its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::places")]
+    pub places: Vec<Place>,
+    /// The files that were written, as last confirmed by the gateway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::file_statuses")]
+    pub files: Vec<FileStatus>,
+    /// The heartbeat checklist as last confirmed by the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checklist: Option<ChecklistStatus>,
+    /// Keys of the agent's entry in the gateway's configuration that the operator set; only these are ever removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub own_keys: Vec<String>,
+    /// SHA-256, in hex, of these keys and their values as last confirmed: tells an edit on the gateway from a change of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry_sha256: Option<String>,
+}
+
+/// One place on a gateway that an Agent holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    /// Uid of the Gateway object.
+    pub gateway_uid: String,
+    /// Id of the agent there.
+    pub agent_id: String,
+    /// `Claimed`: the id was free and is ours to write. `Registered`: the gateway confirmed the agent.
+    pub state: PlaceState,
+    /// Name of the Gateway.
+    pub gateway: GatewayName,
+}
+
+/// How far a place is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PlaceState {
+    /// The id was read to be free; nothing confirmed yet.
+    Claimed,
+    /// The gateway confirmed the agent.
+    Registered,
+}
+
+/// One file as last confirmed by the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FileStatus {
+    /// Name of the file.
+    pub name: String,
+    /// SHA-256 of the text the operator wrote last, in hex.
+    pub sha256: String,
+    /// Size on the gateway in bytes.
+    pub size: i64,
+    /// Time of the last change on the gateway, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<i64>,
+    /// `Synced`: the gateway holds our text. `Seeded`: written once, the agent's own since. `Emptied`: a file of the gateway's own that is not wanted, emptied once.
+    pub state: FileState,
+}
+
+/// How a file stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum FileState {
+    /// The gateway holds our text, and it is put back when it changes.
+    Synced,
+    /// Written once; the agent's own since.
+    Seeded,
+    /// A file of the gateway's own that is not wanted, emptied once.
+    Emptied,
+}
+
+/// The heartbeat checklist as last confirmed by the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChecklistStatus {
+    /// SHA-256 of the text the operator wrote last, in hex.
+    pub sha256: String,
+    /// The gateway's revision number of it.
+    pub revision: i64,
+}

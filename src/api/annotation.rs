@@ -1,0 +1,14 @@
+//! Names that the operator puts on objects or reads from them: annotations, the finalizer, the field manager.
+//! Only names; what they do is decided in `plan`.
+
+/// A value that differs from the one seen before asks for a full resync of the object at once. The value itself is opaque; a timestamp is usual.
+pub const RECONCILE_NOW: &str = "mission.openclaw.dev/reconcile-now";
+
+/// `"true"` on an Agent that is being deleted lets it go without waiting for a gateway that is away. What is on the gateway stays there.
+pub const FORCE_DELETE: &str = "mission.openclaw.dev/force-delete";
+
+/// Finalizer of every kind: the object stays until its part on the gateway is cleaned up.
+pub const FINALIZER: &str = "mission.openclaw.dev/cleanup";
+
+/// Field manager of every server-side apply of the operator, and `reportingController` of its events.
+pub const FIELD_MANAGER: &str = "mission-operator";

@@ -1,0 +1,154 @@
+//! `Gateway`: one running OpenClaw gateway, how to reach it, and what its agents inherit.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::heartbeat::Heartbeat;
+use super::reference::SecretKeyRef;
+use super::user::UserProfile;
+use super::{rule, schema};
+
+/// What a Gateway is to be.
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "printer columns of one type, and several selectable fields"
+)]
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "mission.openclaw.dev",
+    version = "v1alpha1",
+    kind = "Gateway",
+    namespaced,
+    status = "GatewayStatus",
+    derive = "PartialEq",
+    shortname = "ocgw",
+    category = "openclaw",
+    doc = "A running OpenClaw gateway that the operator drives through its WebSocket control plane.",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
+    printcolumn(name = "Agents", type_ = "integer", json_path = ".status.agents"),
+    printcolumn(name = "URL", type_ = "string", json_path = ".spec.url", priority = 1),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rule::gateway()))]
+pub struct GatewaySpec {
+    /// Address of the gateway: `ws://HOST[:PORT][/PATH]`, for example `ws://openclaw.openclaw.svc:18789`. A new address means the same gateway at another place.
+    #[schemars(length(min = 1, max = 2048), extend("x-kubernetes-validations" = rule::url()))]
+    pub url: String,
+    /// The credential with which the operator signs in.
+    pub auth: GatewayAuth,
+    /// Folder on the gateway's machine in which agents get their workspace, `<workspaceRoot>/workspace-<agentId>`, for example `~/.openclaw`.
+    /// Written as it stands here; `~` is the gateway's to expand. Without it the gateway chooses. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), extend("x-kubernetes-validations" = rule::workspace_root()))]
+    pub workspace_root: Option<String>,
+    /// From which namespaces Boards and Agents may refer to this Gateway. Without it: only from its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_namespaces: Option<AllowedNamespaces>,
+    /// What happens to heartbeats of agents that are not ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_heartbeats: Option<ForeignHeartbeats>,
+    /// Whom the agents of this Gateway work for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserProfile>,
+    /// Heartbeat of the agents of this Gateway, where neither Board nor Agent says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<Heartbeat>,
+}
+
+/// The credential for the gateway. Exactly one of `tokenSecretRef` and `passwordSecretRef`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rule::auth()))]
+pub struct GatewayAuth {
+    /// The gateway's token (`gateway.auth.mode: token`), in a Secret of this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_secret_ref: Option<SecretKeyRef>,
+    /// The gateway's password (`gateway.auth.mode: password`), in a Secret of this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_secret_ref: Option<SecretKeyRef>,
+}
+
+/// From which namespaces a Gateway may be referred to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rule::allowed_namespaces()))]
+pub struct AllowedNamespaces {
+    /// `Same`: only the Gateway's own namespace. `All`: every namespace. `Selector`: those whose labels `selector` matches, and the Gateway's own.
+    pub from: NamespacesFrom,
+    /// Labels of the namespaces that are allowed; only with `from: Selector`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::label_selector")]
+    pub selector: Option<LabelSelector>,
+}
+
+/// Which namespaces are allowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NamespacesFrom {
+    /// Only the Gateway's own.
+    #[default]
+    Same,
+    /// Every one.
+    All,
+    /// Those whose labels match, and the Gateway's own.
+    Selector,
+}
+
+/// What happens to the heartbeats of agents that no Agent object stands for. On a gateway where no agent has heartbeat settings of its own, the shared ones hold; the first own ones silence all others.
+/// `Keep`, the default: those that were beating get their own, so that they go on, and lose them again with the last of the operator's. `Stop`: they fall silent, with a warning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ForeignHeartbeats {
+    /// They go on beating: the operator gives them a block of their own, and takes it out with the last of ours.
+    #[default]
+    Keep,
+    /// They fall silent, with a warning.
+    Stop,
+}
+
+/// What is known of a Gateway.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Reachable`, `Authenticated`, `Compatible`, `Ready`; `Reconciling` and `Stalled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// OpenClaw version that the gateway told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Identity of the gateway's process; another one means that it restarted. Gateways with the same one are the same process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+    /// Ids of agents that are not ours and got a heartbeat block from the operator to go on beating.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub kept_heartbeats: Vec<String>,
+    /// How many Agents hold a claim on this Gateway, those that are being deleted included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agents: Option<i32>,
+}

@@ -1,0 +1,10 @@
+//! How we talk to Kubernetes: clients, pruned caches with their index, status and finalizer patches, events.
+//!
+//! No decision about an Agent, a Board or a Gateway is made here, and nothing here knows OpenClaw.
+
+pub mod apply;
+pub mod cache;
+pub mod client;
+pub mod events;
+pub mod index;
+pub mod latest;

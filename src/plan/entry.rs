@@ -1,0 +1,112 @@
+//! The agent's entry in the gateway's roster: which of its keys we want, and whether they are there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::plan::desired::Desired;
+
+/// Our keys of one entry, by dotted path (`heartbeat.every`), with the values they are to have.
+pub type Keys = BTreeMap<String, Value>;
+
+/// The keys that an entry is to have.
+#[must_use]
+pub fn keys(desired: &Desired) -> Keys {
+    let heartbeat = &desired.heartbeat;
+    let mut keys = Keys::from([
+        ("name".to_owned(), json!(desired.display_name)),
+        ("heartbeat.every".to_owned(), json!(heartbeat.every)),
+        ("heartbeat.target".to_owned(), json!(heartbeat.target)),
+    ]);
+    let optional = [
+        ("model", &desired.model),
+        ("workspace", &desired.workspace),
+        ("heartbeat.prompt", &heartbeat.prompt),
+        ("heartbeat.model", &heartbeat.model),
+    ];
+    for (path, value) in optional {
+        if let Some(value) = value {
+            keys.insert(path.to_owned(), json!(value));
+        }
+    }
+    if let Some(hours) = &heartbeat.active_hours {
+        keys.insert("heartbeat.activeHours".to_owned(), json!(hours));
+    }
+    keys
+}
+
+/// The keys that we set once and no longer want.
+#[must_use]
+pub fn surplus(own: &[String], keys: &Keys) -> BTreeSet<String> {
+    own.iter()
+        .filter(|path| !keys.contains_key(*path))
+        .cloned()
+        .collect()
+}
+
+/// Whether `entry` has every key as wanted and none of the surplus.
+#[must_use]
+pub fn is_as_wanted(entry: &Value, keys: &Keys, surplus: &BTreeSet<String>) -> bool {
+    keys.iter()
+        .all(|(path, value)| at(entry, path) == Some(value))
+        && surplus.iter().all(|path| at(entry, path).is_none())
+}
+
+/// What tells our own change from somebody else's: the SHA-256, in hex, of the keys and their values.
+#[must_use]
+pub fn digest(keys: &Keys) -> String {
+    sha256(&json!(keys).to_string())
+}
+
+/// The SHA-256 of a text, in hex, as the gateway gives it for a file.
+#[must_use]
+pub fn sha256(text: &str) -> String {
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn at<'a>(entry: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.')
+        .try_fold(entry, |value, part| value.get(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_as_wanted_whatever_else_stands_in_it() {
+        let keys = Keys::from([
+            ("name".into(), json!("A")),
+            ("heartbeat.every".into(), json!("5m")),
+        ]);
+        let ours =
+            json!({"name": "A", "tools": {"x": 1}, "heartbeat": {"every": "5m", "to": "somebody"}});
+        assert!(is_as_wanted(&ours, &keys, &BTreeSet::new()));
+        let surplus = surplus(&["name".into(), "model".into()], &keys);
+        assert_eq!(surplus, BTreeSet::from(["model".to_owned()]));
+        assert!(is_as_wanted(&ours, &keys, &surplus));
+        let with_model = json!({"name": "A", "model": "x/y", "heartbeat": {"every": "5m"}});
+        assert!(!is_as_wanted(&with_model, &keys, &surplus));
+        assert!(!is_as_wanted(
+            &json!({"name": "A"}),
+            &keys,
+            &BTreeSet::new()
+        ));
+    }
+
+    #[test]
+    fn a_digest_depends_on_values_only() {
+        let keys = |every: &str| {
+            Keys::from([
+                ("name".into(), json!("A")),
+                ("heartbeat.every".into(), json!(every)),
+            ])
+        };
+        assert_eq!(digest(&keys("5m")), digest(&keys("5m")));
+        assert_ne!(digest(&keys("5m")), digest(&keys("6m")));
+    }
+}
