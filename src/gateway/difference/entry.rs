@@ -77,21 +77,21 @@ fn replacement(
 ) -> Value {
     match (there, wanted) {
         (Some(Value::Object(there)), Value::Object(wanted)) => {
-            let mut patch = Map::new();
+            let mut changes = Map::new();
             for (key, old) in there {
                 if !wanted.contains_key(key) {
                     name_arrays(&format!("{path}.{key}"), old, arrays);
-                    patch.insert(key.clone(), Value::Null);
+                    changes.insert(key.clone(), Value::Null);
                 }
             }
             for (key, new) in wanted {
                 let old = there.get(&key);
                 if old != Some(&new) {
                     let change = replacement(&format!("{path}.{key}"), old, new, arrays);
-                    patch.insert(key, change);
+                    changes.insert(key, change);
                 }
             }
-            Value::Object(patch)
+            Value::Object(changes)
         }
         (there, wanted) => {
             if let Some(old) = there {

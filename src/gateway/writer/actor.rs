@@ -20,7 +20,7 @@ const LONGEST_COLLECTION: Duration = Duration::from_secs(2);
 /// A link that went down has this long to come up again before those who wait are told.
 const LINK_WAIT: Duration = Duration::from_secs(30);
 /// The gateway has this long to apply a change. Measured: 58 s for a hundred heartbeats at once on a roster of 250.
-const APPLY_WAIT: Duration = Duration::from_secs(300);
+const APPLY_WAIT: Duration = Duration::from_mins(5);
 const FIRST_POLL: Duration = Duration::from_millis(50);
 const LONGEST_POLL: Duration = Duration::from_secs(1);
 /// Pause before reading again after somebody else's write, spread over this.
@@ -137,7 +137,7 @@ impl Hands {
             outcome = outcome
                 .as_ref()
                 .err()
-                .map_or("written".to_owned(), ToString::to_string),
+                .map_or_else(|| "written".to_owned(), ToString::to_string),
             "config patch"
         );
         match outcome {
