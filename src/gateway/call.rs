@@ -15,8 +15,8 @@ use super::{
 const READ: Duration = Duration::from_secs(15);
 const WRITE: Duration = Duration::from_secs(30);
 /// One change took 24 s on a roster of 411 agents, and the cost grows with its square.
-const CONFIG_WRITE: Duration = Duration::from_secs(300);
-const DELETE: Duration = Duration::from_secs(120);
+const CONFIG_WRITE: Duration = Duration::from_mins(5);
+const DELETE: Duration = Duration::from_mins(2);
 /// A gateway with this many pages of jobs is not one that one operator drives.
 const MOST_PAGES: usize = 100;
 
