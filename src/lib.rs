@@ -14,6 +14,7 @@
 pub mod api;
 pub mod cli;
 pub mod gateway;
+pub mod kube;
 pub mod metrics;
 pub mod plan;
 pub mod server;

@@ -151,6 +151,9 @@ pub struct AgentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub own_keys: Vec<String>,
+    /// SHA-256, in hex, of these keys and their values as last confirmed: tells an edit on the gateway from a change of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry_sha256: Option<String>,
 }
 
 /// One place on a gateway that an Agent holds.

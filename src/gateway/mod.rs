@@ -1,21 +1,23 @@
 //! How we talk to OpenClaw: one multiplexed connection per gateway, typed calls, and the one writer of its config document.
 //!
-//! Reading order: [`endpoint`] and [`link`] (a connection and its state), [`call`] (what can be asked), [`difference`] (what to
-//! write, pure), [`writer`] (who writes), [`pool`] (all of it by key). `frame`, `session`, `liveness` and `dial` are the wire.
+//! Reading order: [`endpoint`] and [`link`] (a connection and its state), `call` (what can be asked), [`difference`] (what to
+//! write, pure), [`writer`] (who writes), [`pool`] (all of it by key). `frame` and `dial` are the wire.
 //!
-//! No Kubernetes types here, and no text of the gateway's is matched outside [`refusal`].
+//! No Kubernetes types here, and no text of the gateway's is matched outside `refusal`.
 
-pub mod call;
+mod call;
 pub mod config;
+mod dial;
 pub mod difference;
 pub mod endpoint;
 pub mod error;
+mod frame;
 pub mod hello;
 pub mod journal;
 pub mod link;
 pub mod observed;
 pub mod pool;
-pub mod refusal;
+mod refusal;
 pub mod reply;
 pub mod wish;
 pub mod writer;
@@ -25,7 +27,7 @@ pub use endpoint::{Credential, Endpoint};
 pub use error::{CallError, Class, LinkError, WriteError};
 pub use hello::{Capabilities, Hello};
 pub use journal::{Journal, JournalError};
-pub use link::{Link, LinkState};
+pub use link::{GatewayEvent, Link, LinkState};
 pub use observed::Observed;
 pub use pool::{Pool, PoolEvent, PoolEventKind, PoolOptions};
 pub use reply::{AgentRow, CronJob, Deletion, FileInfo, Model, Patched, Roster, Scratch};

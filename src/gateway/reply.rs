@@ -118,8 +118,8 @@ impl CronJob {
 pub struct Scratch {
     /// The text; `None` when there is none.
     pub content: Option<String>,
-    /// What a write must name to replace exactly this; `None` where nothing was ever written.
-    pub revision: Option<u64>,
+    /// What a write must name to replace exactly this; 0 where nothing was ever written.
+    pub revision: u64,
 }
 
 /// One model that the gateway lists.

@@ -10,8 +10,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-/// The name under which the operator's fields stand in managedFields.
-pub const FIELD_MANAGER: &str = "mission-operator";
+use crate::api::annotation::FIELD_MANAGER;
 
 /// Writes the whole status by server-side apply.
 ///
@@ -19,7 +18,10 @@ pub const FIELD_MANAGER: &str = "mission-operator";
 /// Errors are the API server's; 404 means that the object is gone.
 pub async fn patch_status<K, S>(client: &Client, object: &K, status: &S) -> Result<K, kube::Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug,
     S: Serialize + Debug,
 {
     let patch = json!({
@@ -29,13 +31,26 @@ where
         "metadata": { "name": object.name_any(), "uid": object.meta().uid },
         "status": status,
     });
-    api::<K>(client, object).patch_status(&object.name_any(), &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch)).await
+    api::<K>(client, object)
+        .patch_status(
+            &object.name_any(),
+            &PatchParams::apply(FIELD_MANAGER).force(),
+            &Patch::Apply(patch),
+        )
+        .await
 }
 
 /// Adds `finalizer`. The resourceVersion in the patch makes it fail with 409 where somebody changed the object meanwhile.
-pub async fn add_finalizer<K>(client: &Client, object: &K, finalizer: &str) -> Result<K, kube::Error>
+pub async fn add_finalizer<K>(
+    client: &Client,
+    object: &K,
+    finalizer: &str,
+) -> Result<K, kube::Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug,
 {
     let mut finalizers = object.finalizers().to_vec();
     finalizers.push(finalizer.to_owned());
@@ -43,14 +58,26 @@ where
 }
 
 /// Removes `finalizer`; an object that is gone already counts as done. 409 as in [`add_finalizer`].
-pub async fn remove_finalizer<K>(client: &Client, object: &K, finalizer: &str) -> Result<(), kube::Error>
+pub async fn remove_finalizer<K>(
+    client: &Client,
+    object: &K,
+    finalizer: &str,
+) -> Result<(), kube::Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug,
 {
     if !object.finalizers().iter().any(|f| f == finalizer) {
         return Ok(());
     }
-    let rest: Vec<_> = object.finalizers().iter().filter(|f| *f != finalizer).cloned().collect();
+    let rest: Vec<_> = object
+        .finalizers()
+        .iter()
+        .filter(|f| *f != finalizer)
+        .cloned()
+        .collect();
     match set_finalizers(client, object, &rest).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
@@ -58,14 +85,27 @@ where
     }
 }
 
-async fn set_finalizers<K>(client: &Client, object: &K, finalizers: &[String]) -> Result<K, kube::Error>
+async fn set_finalizers<K>(
+    client: &Client,
+    object: &K,
+    finalizers: &[String],
+) -> Result<K, kube::Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug,
 {
     let patch = json!({
         "metadata": { "uid": object.meta().uid, "resourceVersion": object.resource_version(), "finalizers": finalizers },
     });
-    api::<K>(client, object).patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await
+    api::<K>(client, object)
+        .patch(
+            &object.name_any(),
+            &PatchParams::default(),
+            &Patch::Merge(patch),
+        )
+        .await
 }
 
 /// The API of the object's own namespace.

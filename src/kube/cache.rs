@@ -47,7 +47,10 @@ where
                 prune(&mut object);
                 let before = store.get(&ObjectRef::from_obj(&object));
                 writer.apply_watcher_event(&watcher::Event::Apply(object.clone()));
-                on_change(Change::Seen { before, after: Arc::new(object) });
+                on_change(Change::Seen {
+                    before,
+                    after: Arc::new(object),
+                });
             }
             Ok(watcher::Event::Delete(Ok(object))) => {
                 writer.apply_watcher_event(&watcher::Event::Delete(object.clone()));
@@ -71,9 +74,15 @@ where
                 forget(&store, &mut writer, &invalid, &mut on_change);
                 on_change(Change::Invalid(Box::new(invalid)));
             }
-            Ok(watcher::Event::InitApply(Err(invalid))) => on_change(Change::Invalid(Box::new(invalid))),
-            Ok(watcher::Event::Delete(Err(invalid))) => forget(&store, &mut writer, &invalid, &mut on_change),
-            Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted; it resumes by itself"),
+            Ok(watcher::Event::InitApply(Err(invalid))) => {
+                on_change(Change::Invalid(Box::new(invalid)))
+            }
+            Ok(watcher::Event::Delete(Err(invalid))) => {
+                forget(&store, &mut writer, &invalid, &mut on_change)
+            }
+            Err(error) => {
+                tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted; it resumes by itself")
+            }
         }
     }
 }
@@ -83,21 +92,33 @@ fn relisted<K>(known: Vec<Arc<K>>, listed: Vec<K>, on_change: &mut impl FnMut(Ch
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
-    let mut known: std::collections::HashMap<_, _> = known.into_iter().map(|object| (ObjectRef::from_obj(&*object), object)).collect();
+    let mut known: std::collections::HashMap<_, _> = known
+        .into_iter()
+        .map(|object| (ObjectRef::from_obj(&*object), object))
+        .collect();
     let mut seen = HashSet::new();
     for object in listed {
         let reference = ObjectRef::from_obj(&object);
         let before = known.remove(&reference);
         if seen.insert(reference) {
-            on_change(Change::Seen { before, after: Arc::new(object) });
+            on_change(Change::Seen {
+                before,
+                after: Arc::new(object),
+            });
         }
     }
-    known.into_values().for_each(|object| on_change(Change::Gone(object)));
+    known
+        .into_values()
+        .for_each(|object| on_change(Change::Gone(object)));
 }
 
 /// Drops the last good version of an object that no longer parses: acting on it would be acting on a guess.
-fn forget<K>(store: &Store<K>, writer: &mut Writer<K>, invalid: &InvalidObject, on_change: &mut impl FnMut(Change<K>))
-where
+fn forget<K>(
+    store: &Store<K>,
+    writer: &mut Writer<K>,
+    invalid: &InvalidObject,
+    on_change: &mut impl FnMut(Change<K>),
+) where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
     let mut reference = ObjectRef::<K>::new(invalid.metadata.name.as_deref().unwrap_or_default());
@@ -111,5 +132,7 @@ where
 /// Drops what no reconcile reads: measured at two thirds of an Agent's memory.
 fn prune<K: Resource>(object: &mut K) {
     object.managed_fields_mut().clear();
-    object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+    object
+        .annotations_mut()
+        .remove("kubectl.kubernetes.io/last-applied-configuration");
 }

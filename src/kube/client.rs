@@ -35,7 +35,9 @@ impl std::fmt::Debug for Clients {
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// Neither a pod's service account nor a usable kubeconfig.
-    #[error("no cluster to talk to: {0}. Run inside a pod with a service account, or point KUBECONFIG at a kubeconfig")]
+    #[error(
+        "no cluster to talk to: {0}. Run inside a pod with a service account, or point KUBECONFIG at a kubeconfig"
+    )]
     Infer(#[source] Box<InferConfigError>),
     /// The configuration could not be turned into a client.
     #[error("the cluster's configuration cannot be used: {0}")]
@@ -47,13 +49,17 @@ pub enum ClientError {
 
 /// Connects to the cluster that the process runs in, or to the current context of the kubeconfig.
 pub async fn connect() -> Result<Clients, ClientError> {
-    let mut config = Config::infer().await.map_err(|error| ClientError::Infer(Box::new(error)))?;
+    let mut config = Config::infer()
+        .await
+        .map_err(|error| ClientError::Infer(Box::new(error)))?;
     // The default retries a call up to fifteen times within itself, which would hold a reconcile for minutes.
     config.default_retry = false;
-    let watch = Client::try_from(config.clone()).map_err(|error| ClientError::Build(Box::new(error)))?;
+    let watch =
+        Client::try_from(config.clone()).map_err(|error| ClientError::Build(Box::new(error)))?;
     config.read_timeout = Some(REQUEST_READ_TIMEOUT);
     config.reset_reader_on_write = true;
-    let policy = RetryPolicy::new(Duration::from_millis(200), Duration::from_secs(5), 3, true).map_err(ClientError::Retry)?;
+    let policy = RetryPolicy::new(Duration::from_millis(200), Duration::from_secs(5), 3, true)
+        .map_err(ClientError::Retry)?;
     let request = ClientBuilder::try_from(config)
         .map_err(|error| ClientError::Build(Box::new(error)))?
         // A retry sends the request again, so it needs a service that can be cloned: the buffer's handle is.

@@ -19,7 +19,10 @@ impl Events {
     #[must_use]
     pub fn start(client: Client) -> Self {
         let (sender, mut receiver) = mpsc::channel::<(Event, ObjectReference)>(QUEUE);
-        let recorder = Recorder::new(client, Reporter::from(crate::kube::apply::FIELD_MANAGER));
+        let recorder = Recorder::new(
+            client,
+            Reporter::from(crate::api::annotation::FIELD_MANAGER),
+        );
         tokio::spawn(async move {
             while let Some((event, object)) = receiver.recv().await {
                 match recorder.publish(&event, &object).await {
@@ -28,7 +31,9 @@ impl Events {
                     Err(kube::Error::Api(status)) if status.code == 403 || status.code == 404 => {
                         tracing::debug!(reason = event.reason, %status.message, "event not published");
                     }
-                    Err(error) => tracing::warn!(reason = event.reason, %error, "event not published"),
+                    Err(error) => {
+                        tracing::warn!(reason = event.reason, %error, "event not published")
+                    }
                 }
             }
         });
@@ -52,7 +57,13 @@ impl Events {
             note.truncate(cut);
             note.push('…');
         }
-        let event = Event { type_, reason: reason.to_owned(), note: Some(note), action: "Reconcile".to_owned(), secondary: None };
+        let event = Event {
+            type_,
+            reason: reason.to_owned(),
+            note: Some(note),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
         if self.0.try_send((event, object.clone())).is_err() {
             tracing::warn!(reason, "event dropped: too many wait for the API server");
         }

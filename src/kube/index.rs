@@ -16,7 +16,10 @@ pub struct Index<K, V> {
 
 impl<K, V> Default for Index<K, V> {
     fn default() -> Self {
-        Self { forward: HashMap::new(), keys: HashMap::new() }
+        Self {
+            forward: HashMap::new(),
+            keys: HashMap::new(),
+        }
     }
 }
 
@@ -26,7 +29,10 @@ impl<K: Hash + Eq + Clone, V: Hash + Eq + Clone> Index<K, V> {
         self.remove(object);
         let keys: HashSet<K> = keys.into_iter().collect();
         for key in &keys {
-            self.forward.entry(key.clone()).or_default().insert(object.clone());
+            self.forward
+                .entry(key.clone())
+                .or_default()
+                .insert(object.clone());
         }
         if !keys.is_empty() {
             self.keys.insert(object.clone(), keys);
@@ -47,7 +53,10 @@ impl<K: Hash + Eq + Clone, V: Hash + Eq + Clone> Index<K, V> {
 
     /// The objects that mention `key`, in no order.
     pub fn get(&self, key: &K) -> Vec<V> {
-        self.forward.get(key).map(|objects| objects.iter().cloned().collect()).unwrap_or_default()
+        self.forward
+            .get(key)
+            .map(|objects| objects.iter().cloned().collect())
+            .unwrap_or_default()
     }
 }
 
@@ -66,6 +75,9 @@ mod tests {
         assert_eq!(index.get(&"z"), ["a"]);
         index.remove(&"a");
         index.remove(&"b");
-        assert!(index.forward.is_empty() && index.keys.is_empty(), "nothing is kept of what is gone");
+        assert!(
+            index.forward.is_empty() && index.keys.is_empty(),
+            "nothing is kept of what is gone"
+        );
     }
 }

@@ -7,3 +7,4 @@ pub mod cache;
 pub mod client;
 pub mod events;
 pub mod index;
+pub mod latest;

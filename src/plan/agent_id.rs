@@ -16,7 +16,11 @@ pub fn derived(namespace: &str, name: &str) -> String {
         return id;
     }
     // Of the text with its dots: `a.b` and `a-b`, cut at the same place, must not meet.
-    let digest: String = Sha256::digest(whole.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let digest: String = Sha256::digest(whole.as_bytes())
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let kept: String = id.chars().take(LONGEST - 9).collect();
     format!("{kept}-{digest}")
 }
@@ -51,12 +55,18 @@ mod tests {
         assert_eq!(derived("team", "a.b-c.d"), "team_a_b-c_d");
         let long = derived("team", &"x".repeat(253));
         assert_eq!(long.len(), 64);
-        assert!(long.starts_with("team_xxx") && long.as_bytes()[55] == b'-', "{long}");
+        assert!(
+            long.starts_with("team_xxx") && long.as_bytes()[55] == b'-',
+            "{long}"
+        );
     }
 
     #[test]
     fn a_workspace_stands_under_the_root_as_written() {
-        assert_eq!(workspace("~/.openclaw/", "t_a"), "~/.openclaw/workspace-t_a");
+        assert_eq!(
+            workspace("~/.openclaw/", "t_a"),
+            "~/.openclaw/workspace-t_a"
+        );
     }
 
     const NAMESPACE: &str = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";

@@ -83,7 +83,8 @@ mod tests {
             ("name".into(), json!("A")),
             ("heartbeat.every".into(), json!("5m")),
         ]);
-        let ours = json!({"name": "A", "tools": {"x": 1}, "heartbeat": {"every": "5m", "to": "somebody"}});
+        let ours =
+            json!({"name": "A", "tools": {"x": 1}, "heartbeat": {"every": "5m", "to": "somebody"}});
         assert!(is_as_wanted(&ours, &keys, &BTreeSet::new()));
         let surplus = surplus(&["name".into(), "model".into()], &keys);
         assert_eq!(surplus, BTreeSet::from(["model".to_owned()]));

@@ -1,4 +1,12 @@
 //! What should happen: (desired, observed, now) -> plan. Pure: no async, clock, randomness or client.
 
+pub mod admission;
+pub mod agent;
+pub mod agent_id;
+pub mod desired;
+pub mod entry;
+pub mod files;
+pub mod gateway;
 pub mod mark;
 pub mod render;
+pub mod retry;

@@ -201,13 +201,13 @@ fn run(
     text: Text,
     variables: &BTreeMap<&'static str, String>,
 ) -> Result<String, Problem> {
-    let values: Value = variables
+    let values: BTreeMap<&str, Value> = variables
         .iter()
-        .map(|(name, value)| (*name, Value::from(value.as_str())))
+        .map(|(name, value)| (*name, Value::from(value)))
         .collect();
     let mut output = Output::default();
     let outcome = template
-        .render_captured_to(values, &mut output)
+        .render_captured_to(Value::from(values), &mut output)
         .map(|_state| ())
         .map_err(|error| failure(text, &error));
     if output.full {
@@ -254,6 +254,9 @@ fn failure(text: Text, error: &Error) -> Problem {
 /// The engine's words without the place, which a [`Problem`] has by itself.
 fn describe(error: &Error) -> String {
     match error.detail() {
+        None if error.kind() == ErrorKind::UndefinedError => {
+            r#"an expression has no value here; give it one with |default("...")"#.to_owned()
+        }
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     }

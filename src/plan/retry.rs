@@ -10,7 +10,9 @@ const CAP: Duration = Duration::from_secs(300);
 /// Wait before try `attempt` (1 for the first retry) of the object `uid`: 1 s doubling to 5 min, each drawn from its upper half.
 #[must_use]
 pub fn after(uid: &str, attempt: u32) -> Duration {
-    let full = BASE.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(CAP);
+    let full = BASE
+        .saturating_mul(1 << attempt.saturating_sub(1).min(16))
+        .min(CAP);
     full.mul_f64(0.5 + 0.5 * fraction(uid, attempt))
 }
 
@@ -60,7 +62,8 @@ mod tests {
 
     #[test]
     fn objects_that_fail_together_do_not_come_back_together() {
-        let waits: std::collections::BTreeSet<_> = (0..100).map(|n| after(&format!("uid-{n}"), 8)).collect();
+        let waits: std::collections::BTreeSet<_> =
+            (0..100).map(|n| after(&format!("uid-{n}"), 8)).collect();
         assert!(waits.len() > 90, "{} different waits", waits.len());
     }
 }

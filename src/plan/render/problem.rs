@@ -8,6 +8,9 @@ use thiserror::Error;
 
 use super::FileName;
 
+/// Most problems that one message tells.
+const SHOWN: usize = 12;
+
 /// A text that is rendered: a workspace file, or the heartbeat checklist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Text {
@@ -144,7 +147,15 @@ impl Problem {
     }
 }
 
+/// One problem a line. A condition's message has 32 768 bytes at most, and nobody reads more than a screen.
 fn joined(problems: &[Problem]) -> String {
-    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    texts.join("\n")
+    let mut lines: Vec<String> = problems
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    if problems.len() > SHOWN {
+        lines.push(format!("and {} more", problems.len() - SHOWN));
+    }
+    lines.join("\n")
 }

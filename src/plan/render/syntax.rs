@@ -3,17 +3,26 @@
 //! The check runs on the syntax tree before anything is compiled. It names an unknown variable with its line in every
 //! branch, taken or not, which the engine's own strict mode cannot; and it leaves out everything that makes text grow
 //! (`*`, `~`, `set`, blocks that capture), because fuel counts steps and not memory: thirty doublings fill a machine.
+//! Before that the tokens are counted: the engine walks long expressions by recursion, and would overflow the stack.
 
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, ForLoop, Spanned, Stmt};
-use minijinja::machinery::{Span, parse};
+use minijinja::machinery::{Span, Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
 use super::context::BOOLEANS;
+use super::failure;
 use super::filters::{FILTERS, TESTS};
 use super::problem::{Problem, Text};
 
 /// How alike a name and an unknown one must be to be offered, by Jaro and Winkler, from 0 to 1.
 const ALIKE: f64 = 0.85;
+
+/// Most words and signs between one `{{` and its `}}`, or `{%` and `%}`. Each can nest the expression one deeper.
+const TAG_LIMIT: usize = 200;
+/// Most `elif` in one template. Each nests the template one deeper; other statements the parser counts itself.
+const ELIF_LIMIT: usize = 50;
+/// Most characters of a name that a message repeats.
+const NAME_SHOWN: usize = 60;
 
 /// Everything in `source` that a template may not say; empty if it can be compiled.
 pub(super) fn check(
@@ -22,7 +31,9 @@ pub(super) fn check(
     config: SyntaxConfig,
     variables: &[&str],
 ) -> Vec<Problem> {
-    match parse(source, text.as_str(), config) {
+    let template = within_depth(text, source, config.clone())
+        .and_then(|()| parse(source, text.as_str(), config).map_err(|error| failure(text, &error)));
+    match template {
         Ok(template) => {
             let mut check = Check {
                 text,
@@ -33,12 +44,34 @@ pub(super) fn check(
             check.statement(&template);
             check.problems
         }
-        Err(error) => vec![Problem::template(
-            text,
-            error.line().unwrap_or_default(),
-            super::describe(&error),
-        )],
+        Err(problem) => vec![problem],
     }
+}
+
+/// Refuses what would nest so deep that a walk over the syntax tree overflows the stack.
+fn within_depth(text: Text, source: &str, config: SyntaxConfig) -> Result<(), Problem> {
+    let mut in_tag = 0;
+    let mut elifs = 0;
+    for token in tokenize(source, false, config) {
+        let (token, span) = token.map_err(|error| failure(text, &error))?;
+        let line = usize::from(span.start_line);
+        match token {
+            Token::VariableStart | Token::BlockStart => in_tag = 0,
+            Token::Ident("elif") => elifs += 1,
+            _ => {}
+        }
+        in_tag += 1;
+        if in_tag > TAG_LIMIT {
+            let detail =
+                format!("an expression of more than {TAG_LIMIT} words and signs; split it");
+            return Err(Problem::template(text, line, detail));
+        }
+        if elifs > ELIF_LIMIT {
+            let detail = format!("more than {ELIF_LIMIT} elif in one template; use fewer");
+            return Err(Problem::template(text, line, detail));
+        }
+    }
+    Ok(())
 }
 
 struct Check<'a> {
@@ -235,6 +268,10 @@ fn refused_operator(op: BinOpKind) -> Option<&'static str> {
 
 /// Names what is not known, and the nearest name that is; where none is near, all of a short list.
 fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
+    if name.chars().count() > NAME_SHOWN {
+        let start: String = name.chars().take(NAME_SHOWN).collect();
+        return format!(r#"unknown {kind} "{start}...""#);
+    }
     let nearest = known
         .iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate))

@@ -1,0 +1,125 @@
+//! What every reconcile may use. One value a process; nothing here changes after the start but what the parts guard themselves.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+use crate::{
+    api::Gateway,
+    controller::{journal::KeptHeartbeats, world::World},
+    gateway::{LinkState, Pool},
+    kube::{client::Clients, events::Events},
+    metrics::Metrics,
+    plan::{mark::ClusterId, render::Renderer, retry},
+    settings::ReconcileSettings,
+};
+
+/// The parts that reconciles share.
+#[derive(Debug)]
+pub struct Context {
+    /// Clients of the API server.
+    pub clients: Clients,
+    /// What is known of the cluster.
+    pub world: Arc<World>,
+    /// The links to the gateways.
+    pub pool: Pool,
+    /// Events to people.
+    pub events: Events,
+    /// Metrics.
+    pub metrics: Metrics,
+    /// Templates.
+    pub renderer: Renderer,
+    /// Waiting times.
+    pub settings: ReconcileSettings,
+    /// Identity of this cluster in ownership marks.
+    pub cluster_id: ClusterId,
+    /// When the process began to reconcile.
+    pub started: Instant,
+    journals: Mutex<HashMap<String, Arc<KeptHeartbeats>>>,
+    resyncs: Mutex<HashMap<String, Resync>>,
+}
+
+/// When the Agents of one Gateway are compared with it next.
+#[derive(Debug)]
+struct Resync {
+    due: Instant,
+    round: u32,
+}
+
+impl Context {
+    /// Puts the parts together.
+    #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "each is one part, named where it is made")]
+    pub fn new(
+        clients: Clients,
+        world: Arc<World>,
+        pool: Pool,
+        events: Events,
+        metrics: Metrics,
+        renderer: Renderer,
+        settings: ReconcileSettings,
+        cluster_id: ClusterId,
+    ) -> Self {
+        Self {
+            clients,
+            world,
+            pool,
+            events,
+            metrics,
+            renderer,
+            settings,
+            cluster_id,
+            started: Instant::now(),
+            journals: Mutex::default(),
+            resyncs: Mutex::default(),
+        }
+    }
+
+    /// Since when the link of a Gateway is down; `None` while it is up. Without a link: since the start, because then nobody knows better.
+    pub fn down_since(&self, gateway_uid: &str) -> Option<Instant> {
+        let Some(link) = self.pool.get(gateway_uid) else {
+            return Some(self.started);
+        };
+        let state = link.state().borrow().clone();
+        match state {
+            LinkState::Up(_) => None,
+            LinkState::Connecting { down_since, .. } | LinkState::Refused { down_since, .. } => Some(down_since),
+            LinkState::Closed => Some(self.started),
+        }
+    }
+
+    /// The journal of kept heartbeats of a Gateway; made from its status on first use.
+    pub fn journal(&self, gateway: &Gateway) -> Arc<KeptHeartbeats> {
+        let mut journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
+        let journal = journals
+            .entry(gateway.uid().unwrap_or_default())
+            .or_insert_with(|| Arc::new(KeptHeartbeats::new(self.clients.request.clone(), self.events.clone(), gateway)));
+        Arc::clone(journal)
+    }
+
+    /// Time until the Agents of a Gateway are due for a comparison; zero once per round.
+    pub fn resync_due_in(&self, gateway_uid: &str) -> Duration {
+        let now = Instant::now();
+        let mut resyncs = self.resyncs.lock().unwrap_or_else(PoisonError::into_inner);
+        let interval = |round| retry::jittered(self.settings.resync_interval, gateway_uid, round);
+        let resync = resyncs.entry(gateway_uid.to_owned()).or_insert_with(|| Resync { due: now + interval(0), round: 0 });
+        if resync.due > now {
+            return resync.due - now;
+        }
+        resync.round = resync.round.wrapping_add(1);
+        resync.due = now + interval(resync.round);
+        Duration::ZERO
+    }
+
+    /// Forgets a Gateway that is gone.
+    pub fn forget_gateway(&self, gateway_uid: &str) {
+        self.journals.lock().unwrap_or_else(PoisonError::into_inner).remove(gateway_uid);
+        self.resyncs.lock().unwrap_or_else(PoisonError::into_inner).remove(gateway_uid);
+        self.pool.remove(gateway_uid);
+    }
+}

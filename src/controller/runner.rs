@@ -1,0 +1,167 @@
+//! What stands around every reconcile: a deadline, a net for panics, a count, and per-object backoff.
+
+use std::{
+    any::Any,
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use kube::runtime::controller::Action;
+use thiserror::Error;
+use tokio::time::Instant;
+
+use crate::{
+    gateway::{self, CallError, WriteError},
+    metrics::{Controller, Metrics, Outcome},
+    plan::retry,
+};
+
+/// Longest reconcile. A config write on a big roster takes minutes and has a deadline of its own (five minutes); this one is for what hangs.
+const DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+/// When to come again after a reconcile that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// When something changes.
+    Change,
+    /// When something changes, but not later than this.
+    Within(Duration),
+}
+
+/// Why a reconcile could not be finished. The object comes again with backoff.
+#[derive(Debug, Error)]
+pub enum ReconcileError {
+    /// The API server.
+    #[error("the API server: {0}")]
+    Kubernetes(#[from] Box<kube::Error>),
+    /// A call on a gateway.
+    #[error("the gateway: {0}")]
+    Call(#[from] CallError),
+    /// A write to a gateway's config.
+    #[error("the gateway's config: {0}")]
+    Write(#[from] WriteError),
+}
+
+impl From<kube::Error> for ReconcileError {
+    fn from(error: kube::Error) -> Self {
+        Self::Kubernetes(Box::new(error))
+    }
+}
+
+impl ReconcileError {
+    /// What the other side asked us to wait.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Call(error) | Self::Write(WriteError::Call(error)) => error.retry_after(),
+            Self::Write(_) | Self::Kubernetes(_) => None,
+        }
+    }
+
+    /// Whether it is worth a warning: what passes by itself is not.
+    fn is_expected(&self) -> bool {
+        match self {
+            Self::Call(error) => matches!(error.class(), gateway::Class::Transient | gateway::Class::Waiting),
+            Self::Write(error) => matches!(error.class(), gateway::Class::Transient | gateway::Class::Waiting),
+            // Somebody changed the object meanwhile, or it is gone: the watch brings what it is now.
+            Self::Kubernetes(error) => matches!(&**error, kube::Error::Api(status) if status.code == 409 || status.code == 404),
+        }
+    }
+}
+
+/// Runs the reconciles of one kind.
+#[derive(Debug)]
+pub struct Runner {
+    controller: Controller,
+    metrics: Metrics,
+    failures: Mutex<HashMap<String, u32>>,
+}
+
+impl Runner {
+    /// A runner for one kind.
+    #[must_use]
+    pub fn new(controller: Controller, metrics: Metrics) -> Self {
+        Self { controller, metrics, failures: Mutex::default() }
+    }
+
+    /// Runs `reconcile` for the object `uid` and says when to come again.
+    pub async fn run(&self, uid: &str, reconcile: impl Future<Output = Result<Next, ReconcileError>>) -> Action {
+        let running = self.metrics.reconcile_started(self.controller);
+        let started = Instant::now();
+        let ended = tokio::time::timeout(DEADLINE, AssertUnwindSafe(reconcile).catch_unwind()).await;
+        drop(running);
+        let (outcome, action) = match ended {
+            Ok(Ok(Ok(Next::Change))) => (Outcome::success, Action::await_change()),
+            Ok(Ok(Ok(Next::Within(after)))) => (Outcome::requeue, Action::requeue(after)),
+            Ok(Ok(Err(error))) => {
+                let wait = self.failed(uid).max(error.retry_after().unwrap_or_default());
+                if error.is_expected() {
+                    tracing::info!(%error, retry_seconds = wait.as_secs_f32(), "comes again");
+                } else {
+                    tracing::warn!(%error, retry_seconds = wait.as_secs_f32(), "reconcile failed");
+                }
+                (Outcome::error, Action::requeue(wait))
+            }
+            Ok(Err(panic)) => {
+                tracing::error!(panic = said(&*panic), "reconcile panicked; this is a fault of Mission Operator, please report it");
+                (Outcome::panic, Action::requeue(self.failed(uid)))
+            }
+            Err(_) => {
+                tracing::error!(seconds = DEADLINE.as_secs(), "reconcile stopped at its deadline");
+                (Outcome::timeout, Action::requeue(self.failed(uid)))
+            }
+        };
+        if matches!(outcome, Outcome::success | Outcome::requeue) {
+            self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        }
+        self.metrics.reconcile_ended(self.controller, outcome, started.elapsed().as_secs_f64());
+        action
+    }
+
+    /// Counts a failure and answers how long to wait.
+    fn failed(&self, uid: &str) -> Duration {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let attempt = failures.entry(uid.to_owned()).or_default();
+        *attempt += 1;
+        retry::after(uid, *attempt)
+    }
+}
+
+fn said(panic: &(dyn Any + Send)) -> &str {
+    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_caught_counted_and_comes_again() {
+        let metrics = Metrics::default();
+        let runner = Runner::new(Controller::agent, metrics.clone());
+        let action = runner.run("uid", async { panic!("oh") }).await;
+        assert_ne!(action, Action::await_change());
+        assert!(metrics.encode().unwrap().contains(r#"result="panic"} 1"#));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reconcile_that_hangs_is_stopped() {
+        let runner = Runner::new(Controller::agent, Metrics::default());
+        let action = runner.run("uid", std::future::pending()).await;
+        assert_ne!(action, Action::await_change());
+    }
+
+    #[tokio::test]
+    async fn waits_grow_with_failures_and_start_over_after_a_success() {
+        let runner = Runner::new(Controller::agent, Metrics::default());
+        let fail = async || runner.run("uid", async { Err(CallError::HashConflict.into()) }).await;
+        for _ in 0..5 {
+            fail().await;
+        }
+        assert_eq!(runner.failed("uid"), retry::after("uid", 6));
+        runner.run("uid", async { Ok(Next::Change) }).await;
+        assert_eq!(runner.failed("uid"), retry::after("uid", 1));
+    }
+}

@@ -1,0 +1,320 @@
+//! The plan of one Agent: (what is wanted, what is recorded, what was seen) -> steps. Empty for a converged world.
+//!
+//! Asked again after each round: the entry comes first, files and checklist once the entry is there. What a step needs is in the step;
+//! nothing is left to decide when it is carried out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::api::agent::{AgentStatus, ChecklistStatus, FileState, FileStatus, Place, PlaceState};
+use crate::plan::{
+    entry::{self, Keys},
+    files::{self, Action, Cause, ChecklistAction, Listed, Origin, Read},
+    mark::Mark,
+    render::{FileName, Workspace},
+};
+
+/// Whose the agent on the gateway is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ownership {
+    /// Ours by the claim in status. The claim wins over what the mark says.
+    Claimed,
+    /// Ours by the mark in its AGENTS.md; the claim is to be recorded anew.
+    Marked,
+    /// Nobody's: the id is free.
+    Free,
+    /// Somebody else's: it is there, without claim or mark of ours.
+    Foreign,
+}
+
+/// Judges ownership from the claim, whether the entry is there, and the mark in AGENTS.md as just read.
+#[must_use]
+pub fn ownership(
+    place: Option<&Place>,
+    present: bool,
+    found: Option<&Mark>,
+    own: &Mark,
+) -> Ownership {
+    match (place, present, found) {
+        (Some(_), _, _) => Ownership::Claimed,
+        (None, false, _) => Ownership::Free,
+        (None, true, Some(mark)) if mark == own => Ownership::Marked,
+        (None, true, _) => Ownership::Foreign,
+    }
+}
+
+/// What is wanted, ready to be compared.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Our keys of the entry.
+    pub keys: &'a Keys,
+    /// The rendered files and the checklist.
+    pub workspace: &'a Workspace,
+}
+
+/// What was seen on the gateway.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// The agent's entry in the roster.
+    pub entry: Option<Value>,
+    /// Whether the gateway leaves new workspaces empty.
+    pub skip_bootstrap: bool,
+    /// The files; `None` while they were not looked at.
+    pub files: Option<BTreeMap<FileName, SeenFile>>,
+    /// The checklist.
+    pub checklist: SeenChecklist,
+}
+
+/// What was seen of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenFile {
+    /// In the listing.
+    pub listed: Listed,
+    /// By reading it, where that was asked for.
+    pub read: Option<Read>,
+}
+
+/// What was seen of the heartbeat checklist.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum SeenChecklist {
+    /// There is no monitor that could hold one (the heartbeat is off, or the gateway has not made it yet).
+    #[default]
+    NoMonitor,
+    /// The monitor is there and holds none.
+    None,
+    /// It is there.
+    Some {
+        /// SHA-256 of the text in hex.
+        sha256: String,
+        /// The gateway's revision.
+        revision: i64,
+    },
+}
+
+/// One write. In the order of the plan; what fails stops the rest of its kind only.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Hand the entry to the config writer.
+    WriteEntry {
+        /// Keys to set.
+        set: Keys,
+        /// Keys to remove.
+        unset: BTreeSet<String>,
+        /// Why.
+        cause: Cause,
+    },
+    /// Write a file.
+    WriteFile {
+        /// Which.
+        name: FileName,
+        /// Its text.
+        text: String,
+        /// SHA-256 of the text in hex.
+        sha256: String,
+        /// State to record once it is confirmed.
+        state: FileState,
+        /// Hash the file must still have.
+        expected: Option<String>,
+        /// Why.
+        cause: Cause,
+    },
+    /// Write the checklist.
+    WriteChecklist {
+        /// Its text.
+        text: String,
+        /// SHA-256 of the text in hex.
+        sha256: String,
+        /// Revision to write over.
+        expected_revision: Option<i64>,
+        /// Why.
+        cause: Cause,
+    },
+}
+
+impl Step {
+    /// Name of the step, for metrics and logs.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::WriteEntry { .. } => "write_entry",
+            Self::WriteFile { .. } => "write_file",
+            Self::WriteChecklist { .. } => "write_checklist",
+        }
+    }
+}
+
+/// What to do next, and what is found to stand as it should.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// Files to read before the rest can be decided.
+    pub reads: BTreeSet<FileName>,
+    /// Writes.
+    pub steps: Vec<Step>,
+    /// Files that need no write, as they are to be recorded.
+    pub files: Vec<FileStatus>,
+    /// The checklist, if it needs no write.
+    pub checklist: Option<ChecklistStatus>,
+}
+
+impl Plan {
+    /// Whether the world is as wanted.
+    #[must_use]
+    pub fn is_converged(&self) -> bool {
+        self.reads.is_empty() && self.steps.is_empty()
+    }
+}
+
+/// Plans one round for an Agent that is ours. `record` is what status says, with everything confirmed in earlier rounds in it.
+#[must_use]
+pub fn plan(wanted: Wanted<'_>, record: &AgentStatus, seen: &Seen) -> Plan {
+    let surplus = entry::surplus(&record.own_keys, wanted.keys);
+    let as_wanted = seen
+        .entry
+        .as_ref()
+        .is_some_and(|entry| entry::is_as_wanted(entry, wanted.keys, &surplus));
+    if !as_wanted {
+        let same_as_written = record.entry_sha256.as_deref() == Some(&entry::digest(wanted.keys));
+        let cause = if same_as_written {
+            Cause::Drift
+        } else {
+            Cause::Ours
+        };
+        let step = Step::WriteEntry {
+            set: wanted.keys.clone(),
+            unset: surplus,
+            cause,
+        };
+        return Plan {
+            steps: vec![step],
+            ..Plan::default()
+        };
+    }
+    let mut plan = Plan::default();
+    if let Some(seen_files) = &seen.files {
+        plan_files(
+            &mut plan,
+            wanted.workspace,
+            record,
+            seen_files,
+            seen.skip_bootstrap,
+        );
+    }
+    plan_checklist(
+        &mut plan,
+        &wanted.workspace.checklist,
+        record.checklist.as_ref(),
+        &seen.checklist,
+    );
+    plan
+}
+
+/// Whether the Agent was confirmed before, or is being registered by us for the first time.
+fn origin(record: &AgentStatus) -> Origin {
+    let first = record
+        .places
+        .iter()
+        .any(|place| place.state == PlaceState::Claimed);
+    if first { Origin::Ours } else { Origin::Found }
+}
+
+fn plan_files(
+    plan: &mut Plan,
+    workspace: &Workspace,
+    record: &AgentStatus,
+    seen: &BTreeMap<FileName, SeenFile>,
+    skip_bootstrap: bool,
+) {
+    let origin = origin(record);
+    let recorded = |name: FileName| record.files.iter().find(|file| file.name == name.as_str());
+    for file in &workspace.files {
+        let sha256 = entry::sha256(&file.text);
+        let (listed, read) = seen
+            .get(&file.name)
+            .map_or((Listed::No, None), |seen| (seen.listed, seen.read.as_ref()));
+        match files::decide(file, &sha256, recorded(file.name), listed, read, origin) {
+            Action::Read => {
+                plan.reads.insert(file.name);
+            }
+            Action::Record(status) => plan.files.push(status),
+            Action::Write { expected, cause } => {
+                let state = if file.policy == crate::plan::render::Policy::Enforce {
+                    FileState::Synced
+                } else {
+                    FileState::Seeded
+                };
+                plan.steps.push(Step::WriteFile {
+                    name: file.name,
+                    text: file.text.clone(),
+                    sha256,
+                    state,
+                    expected,
+                    cause,
+                });
+            }
+        }
+    }
+    // The gateway's own "birth sequence" would tell the agent to reinvent the identity that was declared.
+    let wants_bootstrap = workspace
+        .files
+        .iter()
+        .any(|file| file.name == FileName::Bootstrap);
+    if !wants_bootstrap && let Some(status) = recorded(FileName::Bootstrap) {
+        plan.files.push(status.clone());
+    }
+    if !wants_bootstrap && !skip_bootstrap && origin == Origin::Ours {
+        match seen.get(&FileName::Bootstrap) {
+            Some(SeenFile {
+                listed: Listed::Present { size, .. },
+                read: None,
+            }) if *size > 0 => {
+                plan.reads.insert(FileName::Bootstrap);
+            }
+            Some(SeenFile {
+                read: Some(Read::Present { hash, size, .. }),
+                ..
+            }) if *size > 0 => {
+                plan.steps.push(Step::WriteFile {
+                    name: FileName::Bootstrap,
+                    text: String::new(),
+                    sha256: entry::sha256(""),
+                    state: FileState::Emptied,
+                    expected: Some(hash.clone()),
+                    cause: Cause::Ours,
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+fn plan_checklist(
+    plan: &mut Plan,
+    text: &str,
+    recorded: Option<&ChecklistStatus>,
+    seen: &SeenChecklist,
+) {
+    let seen = match seen {
+        SeenChecklist::NoMonitor => {
+            plan.checklist = recorded.cloned();
+            return;
+        }
+        SeenChecklist::None => None,
+        SeenChecklist::Some { sha256, revision } => Some((sha256.as_str(), *revision)),
+    };
+    let sha256 = entry::sha256(text);
+    match files::decide_checklist(&sha256, recorded, seen) {
+        ChecklistAction::Record(status) => plan.checklist = Some(status),
+        ChecklistAction::Write {
+            expected_revision,
+            cause,
+        } => {
+            plan.steps.push(Step::WriteChecklist {
+                text: text.to_owned(),
+                sha256,
+                expected_revision,
+                cause,
+            });
+        }
+    }
+}
