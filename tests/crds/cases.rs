@@ -53,7 +53,10 @@ pub(crate) struct Case {
 pub(crate) enum Expected {
     Accepted,
     /// With one cause, at this field and with this text in its message.
-    Refused { field: String, says: String },
+    Refused {
+        field: String,
+        says: String,
+    },
 }
 
 /// All cases of `shapes.yaml`.
@@ -73,11 +76,26 @@ impl Shapes {
         let mut cases = Vec::new();
         for place in &self.at {
             let (kind, path) = place.split_once('.').unwrap_or((place, ""));
-            let case = |value: &Value, expected| Case { kind: kind.to_owned(), before: None, spec: spec(kind, path, value), expected };
-            cases.extend(self.accept.iter().map(|value| case(value, Expected::Accepted)));
+            let case = |value: &Value, expected| Case {
+                kind: kind.to_owned(),
+                before: None,
+                spec: spec(kind, path, value),
+                expected,
+            };
+            cases.extend(
+                self.accept
+                    .iter()
+                    .map(|value| case(value, Expected::Accepted)),
+            );
             cases.extend(self.refuse.iter().map(|bad| {
                 let field = field(&["spec", path, &bad.below]);
-                case(&bad.value, Expected::Refused { field, says: bad.says.clone() })
+                case(
+                    &bad.value,
+                    Expected::Refused {
+                        field,
+                        says: bad.says.clone(),
+                    },
+                )
             }));
         }
         cases
@@ -92,16 +110,27 @@ impl Changes {
             spec: spec(&self.kind, "", to),
             expected,
         };
-        let refused = |says: &String| Expected::Refused { field: "spec".to_owned(), says: says.clone() };
+        let refused = |says: &String| Expected::Refused {
+            field: "spec".to_owned(),
+            says: says.clone(),
+        };
         let accepted = self.accept.iter().map(|to| case(to, Expected::Accepted));
-        accepted.chain(self.refuse.iter().map(|bad| case(&bad.to, refused(&bad.says)))).collect()
+        accepted
+            .chain(
+                self.refuse
+                    .iter()
+                    .map(|bad| case(&bad.to, refused(&bad.says))),
+            )
+            .collect()
     }
 }
 
 /// A spec that is right, with `value` at `path`, or its keys laid over the spec where the path is empty.
 fn spec(kind: &str, path: &str, value: &Value) -> Value {
     let mut spec = match kind {
-        "Gateway" => json!({"url": "ws://openclaw:18789", "auth": {"tokenSecretRef": {"name": "openclaw", "key": "token"}}}),
+        "Gateway" => {
+            json!({"url": "ws://openclaw:18789", "auth": {"tokenSecretRef": {"name": "openclaw", "key": "token"}}})
+        }
         "Board" => json!({"gatewayRef": {"name": "main"}}),
         "Agent" => json!({"boardRef": {"name": "research"}}),
         _ => panic!("no kind {kind}"),
@@ -127,6 +156,10 @@ fn spec(kind: &str, path: &str, value: &Value) -> Value {
 
 /// The path of a field as the server writes it; an index stands without a dot.
 fn field(parts: &[&str]) -> String {
-    let parts: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&str> = parts
+        .iter()
+        .copied()
+        .filter(|part| !part.is_empty())
+        .collect();
     parts.join(".").replace(".[", "[")
 }

@@ -16,7 +16,10 @@ use server::Server;
 
 #[test]
 fn every_rule_has_a_case_that_it_refuses_and_one_that_it_accepts() {
-    let cases: Vec<_> = cases::shapes().into_iter().chain(cases::changes()).collect();
+    let cases: Vec<_> = cases::shapes()
+        .into_iter()
+        .chain(cases::changes())
+        .collect();
     let mut untested = Vec::new();
     for rule in rules::all() {
         if !cases.iter().any(|case| rule.is_refused_by(case)) {
@@ -35,9 +38,17 @@ async fn the_server_takes_and_refuses_what_the_cases_say() {
     let mut wrong = Vec::new();
     for case in cases::shapes() {
         let answer = server.create(&case.kind, &case.spec).await;
-        wrong.extend(compare(&case.expected, answer).map(|fault| format!("{} {}: {fault}", case.kind, case.spec)));
+        wrong.extend(
+            compare(&case.expected, answer)
+                .map(|fault| format!("{} {}: {fault}", case.kind, case.spec)),
+        );
     }
-    assert!(wrong.is_empty(), "{} cases are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} cases are wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 #[tokio::test]
@@ -47,9 +58,17 @@ async fn the_server_lets_change_only_what_may_change() {
     for case in cases::changes() {
         let before = case.before.as_ref().unwrap();
         let answer = server.change(&case.kind, before, &case.spec).await;
-        wrong.extend(compare(&case.expected, answer).map(|fault| format!("{} {before} to {}: {fault}", case.kind, case.spec)));
+        wrong.extend(
+            compare(&case.expected, answer)
+                .map(|fault| format!("{} {before} to {}: {fault}", case.kind, case.spec)),
+        );
     }
-    assert!(wrong.is_empty(), "{} cases are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} cases are wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 /// What is wrong with an answer, if anything.
@@ -57,10 +76,14 @@ fn compare(expected: &Expected, answer: Result<Value, Vec<server::Cause>>) -> Op
     match (expected, answer) {
         (Expected::Accepted, Ok(_)) => None,
         (Expected::Accepted, Err(causes)) => Some(format!("refused with {causes:?}")),
-        (Expected::Refused { says, .. }, Ok(_)) => Some(format!("accepted, not refused with {says:?}")),
+        (Expected::Refused { says, .. }, Ok(_)) => {
+            Some(format!("accepted, not refused with {says:?}"))
+        }
         (Expected::Refused { field, says }, Err(causes)) => match causes.as_slice() {
             [cause] if cause.field == *field && cause.message.contains(says.as_str()) => None,
-            _ => Some(format!("not refused for {field} with {says:?} alone, but with {causes:?}")),
+            _ => Some(format!(
+                "not refused for {field} with {says:?} alone, but with {causes:?}"
+            )),
         },
     }
 }
@@ -70,7 +93,10 @@ async fn a_null_counts_as_an_absent_field() {
     let server = Server::start("null").await;
     let spec = json!({"boardRef": {"name": "research"}, "gatewayRef": null, "model": null, "heartbeat": null, "files": null});
     let stored = server.create("Agent", &spec).await.unwrap();
-    assert_eq!(stored["spec"], json!({"boardRef": {"name": "research"}, "role": "Worker"}));
+    assert_eq!(
+        stored["spec"],
+        json!({"boardRef": {"name": "research"}, "role": "Worker"})
+    );
 }
 
 #[tokio::test]
@@ -79,7 +105,10 @@ async fn the_server_fills_in_nothing_that_hides_what_is_inherited() {
     let spec = json!({"boardRef": {"name": "research"}, "heartbeat": {"prompt": "a"}, "identity": {"role": "a"}, "files": [{"name": "SOUL.md", "content": "a"}]});
     let mut expected = spec.clone();
     expected["role"] = json!("Worker");
-    assert_eq!(server.create("Agent", &spec).await.unwrap()["spec"], expected);
+    assert_eq!(
+        server.create("Agent", &spec).await.unwrap()["spec"],
+        expected
+    );
 }
 
 #[tokio::test]
@@ -88,7 +117,10 @@ async fn the_server_stores_a_definition_as_it_is_written() {
     for crd in crds() {
         let stored = server.definition(&crd.metadata.name.clone().unwrap()).await;
         let written = serde_json::to_value(&crd.spec).unwrap();
-        assert_eq!(stored["versions"], written["versions"], "Argo CD would show a difference for ever");
+        assert_eq!(
+            stored["versions"], written["versions"],
+            "Argo CD would show a difference for ever"
+        );
         let reasons: Vec<&Value> = stored["names"].as_object().unwrap().values().collect();
         assert!(reasons.contains(&&json!(["openclaw"])), "{reasons:?}");
     }
@@ -98,20 +130,50 @@ async fn the_server_stores_a_definition_as_it_is_written() {
 async fn agents_and_boards_are_found_by_what_they_refer_to() {
     let server = Server::start("selectors").await;
     let agents = server.api("Agent");
-    let by_board = server.store("Agent", "by-board", &json!({"boardRef": {"name": "research"}})).await;
-    let by_gateway = server.store("Agent", "by-gateway", &json!({"gatewayRef": {"name": "main"}})).await;
-    server.write_status("Agent", &by_board, &json!({"gateway": {"name": "main", "namespace": "a"}})).await;
-    server.store("Board", "research", &json!({"gatewayRef": {"name": "main"}})).await;
+    let by_board = server
+        .store(
+            "Agent",
+            "by-board",
+            &json!({"boardRef": {"name": "research"}}),
+        )
+        .await;
+    let by_gateway = server
+        .store(
+            "Agent",
+            "by-gateway",
+            &json!({"gatewayRef": {"name": "main"}}),
+        )
+        .await;
+    server
+        .write_status(
+            "Agent",
+            &by_board,
+            &json!({"gateway": {"name": "main", "namespace": "a"}}),
+        )
+        .await;
+    server
+        .store(
+            "Board",
+            "research",
+            &json!({"gatewayRef": {"name": "main"}}),
+        )
+        .await;
 
     for (selector, names) in [
-        ("spec.role=Worker", vec![by_board.clone(), by_gateway.clone()]),
+        (
+            "spec.role=Worker",
+            vec![by_board.clone(), by_gateway.clone()],
+        ),
         ("spec.boardRef.name=research", vec![by_board.clone()]),
         ("spec.gatewayRef.name=main", vec![by_gateway.clone()]),
         ("status.gateway.name=main", vec![by_board.clone()]),
     ] {
         assert_eq!(server::names(&agents, selector).await, names, "{selector}");
     }
-    assert_eq!(server::names(&server.api("Board"), "spec.gatewayRef.name=main").await, ["research"]);
+    assert_eq!(
+        server::names(&server.api("Board"), "spec.gatewayRef.name=main").await,
+        ["research"]
+    );
 }
 
 #[tokio::test]
@@ -124,17 +186,35 @@ async fn the_samples_are_taken_as_they_stand() {
             if object["apiVersion"] != "mission.openclaw.dev/v1alpha1" {
                 continue;
             }
-            let stored = server.create(object["kind"].as_str().unwrap(), &object["spec"]).await;
+            let stored = server
+                .create(object["kind"].as_str().unwrap(), &object["spec"])
+                .await;
             let mut stored = stored.unwrap_or_else(|causes| panic!("{file}: {causes:?}"));
-            if let Some(spec) = stored["spec"].as_object_mut().filter(|_| object["spec"]["role"].is_null()) {
+            if let Some(spec) = stored["spec"]
+                .as_object_mut()
+                .filter(|_| object["spec"]["role"].is_null())
+            {
                 spec.remove("role");
             }
-            assert_eq!(stored["spec"], object["spec"], "{file}: the server dropped a field that is in no schema");
+            assert_eq!(
+                stored["spec"], object["spec"],
+                "{file}: the server dropped a field that is in no schema"
+            );
         }
     }
     kinds.sort();
     kinds.dedup();
-    assert_eq!(kinds, ["Agent", "Board", "ConfigMap", "Gateway", "Namespace", "Secret"]);
+    assert_eq!(
+        kinds,
+        [
+            "Agent",
+            "Board",
+            "ConfigMap",
+            "Gateway",
+            "Namespace",
+            "Secret"
+        ]
+    );
 }
 
 #[test]
@@ -144,9 +224,17 @@ fn the_committed_definitions_are_those_of_the_types() {
         for file in &generated {
             let path = root().join(folder).join(&file.name);
             let committed = std::fs::read_to_string(&path).unwrap_or_default();
-            assert!(committed == file.yaml, "{folder}/{} is stale; run `make crds`", file.name);
+            assert!(
+                committed == file.yaml,
+                "{folder}/{} is stale; run `make crds`",
+                file.name
+            );
         }
-        assert_eq!(yaml_files(folder).len(), generated.len(), "{folder} holds files that no kind is generated into");
+        assert_eq!(
+            yaml_files(folder).len(),
+            generated.len(),
+            "{folder} holds files that no kind is generated into"
+        );
     }
 }
 
@@ -157,8 +245,10 @@ fn root() -> &'static Path {
 /// The YAML files of a folder of the repository, by name.
 fn yaml_files(folder: &str) -> Vec<String> {
     let entries = std::fs::read_dir(root().join(folder)).unwrap();
-    let mut files: Vec<String> =
-        entries.map(|entry| entry.unwrap().path().display().to_string()).filter(|path| path.ends_with(".yaml")).collect();
+    let mut files: Vec<String> = entries
+        .map(|entry| entry.unwrap().path().display().to_string())
+        .filter(|path| path.ends_with(".yaml"))
+        .collect();
     files.sort();
     files
 }

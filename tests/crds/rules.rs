@@ -27,9 +27,17 @@ pub(crate) fn all() -> Vec<Rule> {
 }
 
 fn collect(kind: &str, path: &str, schema: &Value, rules: &mut Vec<Rule>) {
-    for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+    for rule in schema["x-kubernetes-validations"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
         let message = rule["message"].as_str().unwrap().to_owned();
-        rules.push(Rule { kind: kind.to_owned(), path: path.to_owned(), message });
+        rules.push(Rule {
+            kind: kind.to_owned(),
+            path: path.to_owned(),
+            message,
+        });
     }
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         collect(kind, &format!("{path}.{name}"), property, rules);
@@ -45,7 +53,9 @@ impl Rule {
         match &case.expected {
             Expected::Accepted => false,
             Expected::Refused { field, says } => {
-                case.kind == self.kind && without_indices(field) == self.path && self.message.contains(says.as_str())
+                case.kind == self.kind
+                    && without_indices(field) == self.path
+                    && self.message.contains(says.as_str())
             }
         }
     }
@@ -54,7 +64,9 @@ impl Rule {
     pub(crate) fn is_met_by(&self, case: &Case) -> bool {
         let mut paths = BTreeSet::new();
         paths_of("spec", &case.spec, &mut paths);
-        matches!(case.expected, Expected::Accepted) && case.kind == self.kind && paths.contains(&self.path)
+        matches!(case.expected, Expected::Accepted)
+            && case.kind == self.kind
+            && paths.contains(&self.path)
     }
 }
 
@@ -69,5 +81,8 @@ fn paths_of(path: &str, value: &Value, paths: &mut BTreeSet<String>) {
 }
 
 fn without_indices(field: &str) -> String {
-    field.chars().filter(|c| !c.is_ascii_digit() || !field.contains('[')).collect()
+    field
+        .chars()
+        .filter(|c| !c.is_ascii_digit() || !field.contains('['))
+        .collect()
 }

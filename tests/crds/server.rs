@@ -1,11 +1,13 @@
 //! The bed's API server as these tests use it: definitions applied, objects of any kind sent as dry runs, answers taken apart.
 
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{
+    Api, DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams,
+};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Client, Error};
-use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use mission_operator::api::{GROUP, VERSION, crds};
 use serde_json::{Value, json};
 
@@ -32,14 +34,31 @@ impl Server {
         for crd in crds() {
             let name = crd.metadata.name.clone().unwrap();
             let params = PatchParams::apply("crds-test").force();
-            definitions.patch(&name, &params, &Patch::Apply(&crd)).await.unwrap();
-            await_condition(definitions.clone(), &name, conditions::is_crd_established()).await.unwrap();
+            definitions
+                .patch(&name, &params, &Patch::Apply(&crd))
+                .await
+                .unwrap();
+            await_condition(definitions.clone(), &name, conditions::is_crd_established())
+                .await
+                .unwrap();
         }
         let namespaces: Api<Namespace> = Api::all(client.clone());
-        let metadata = ObjectMeta { generate_name: Some(format!("crds-{name}-")), ..ObjectMeta::default() };
-        let namespace = Namespace { metadata, ..Namespace::default() };
-        let namespace = namespaces.create(&PostParams::default(), &namespace).await.unwrap();
-        Self { client, namespace: namespace.metadata.name.unwrap() }
+        let metadata = ObjectMeta {
+            generate_name: Some(format!("crds-{name}-")),
+            ..ObjectMeta::default()
+        };
+        let namespace = Namespace {
+            metadata,
+            ..Namespace::default()
+        };
+        let namespace = namespaces
+            .create(&PostParams::default(), &namespace)
+            .await
+            .unwrap();
+        Self {
+            client,
+            namespace: namespace.metadata.name.unwrap(),
+        }
     }
 
     /// The objects of a kind in the test's namespace.
@@ -49,17 +68,32 @@ impl Server {
 
     /// Sends an object as a dry run; the object as the server would store it.
     pub(crate) async fn create(&self, kind: &str, spec: &Value) -> Result<Value, Vec<Cause>> {
-        let params = PostParams { dry_run: true, ..PostParams::default() };
-        answer(self.api(kind).create(&params, &object(kind, "case", spec)).await)
+        let params = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        answer(
+            self.api(kind)
+                .create(&params, &object(kind, "case", spec))
+                .await,
+        )
     }
 
     /// Stores an object, sends the change as a dry run, and takes the object away again.
-    pub(crate) async fn change(&self, kind: &str, before: &Value, after: &Value) -> Result<Value, Vec<Cause>> {
+    pub(crate) async fn change(
+        &self,
+        kind: &str,
+        before: &Value,
+        after: &Value,
+    ) -> Result<Value, Vec<Cause>> {
         let name = self.store(kind, "change", before).await;
         let api = self.api(kind);
         let mut changed = object(kind, &name, after);
         changed.metadata.resource_version = api.get(&name).await.unwrap().metadata.resource_version;
-        let params = PostParams { dry_run: true, ..PostParams::default() };
+        let params = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
         let answer = answer(api.replace(&name, &params, &changed).await);
         api.delete(&name, &DeleteParams::default()).await.unwrap();
         answer
@@ -67,14 +101,20 @@ impl Server {
 
     /// Stores an object; its name.
     pub(crate) async fn store(&self, kind: &str, name: &str, spec: &Value) -> String {
-        self.api(kind).create(&PostParams::default(), &object(kind, name, spec)).await.unwrap();
+        self.api(kind)
+            .create(&PostParams::default(), &object(kind, name, spec))
+            .await
+            .unwrap();
         name.to_owned()
     }
 
     /// Writes the status of an object.
     pub(crate) async fn write_status(&self, kind: &str, name: &str, status: &Value) {
         let patch = Patch::Merge(json!({"status": status}));
-        self.api(kind).patch_status(name, &PatchParams::default(), &patch).await.unwrap();
+        self.api(kind)
+            .patch_status(name, &PatchParams::default(), &patch)
+            .await
+            .unwrap();
     }
 
     /// The spec of a definition as the server stores it.
@@ -86,8 +126,15 @@ impl Server {
 
 /// The names of the objects that a field selector finds.
 pub(crate) async fn names(api: &Api<DynamicObject>, selector: &str) -> Vec<String> {
-    let found = api.list(&ListParams::default().fields(selector)).await.unwrap();
-    let mut names: Vec<String> = found.items.into_iter().filter_map(|object| object.metadata.name).collect();
+    let found = api
+        .list(&ListParams::default().fields(selector))
+        .await
+        .unwrap();
+    let mut names: Vec<String> = found
+        .items
+        .into_iter()
+        .filter_map(|object| object.metadata.name)
+        .collect();
     names.sort();
     names
 }
@@ -107,7 +154,19 @@ fn answer(answer: Result<DynamicObject, Error>) -> Result<Value, Vec<Cause>> {
         Err(error) => panic!("no answer: {error}"),
     };
     assert_eq!(status.code, 422, "{}", status.message);
-    let causes = status.details.into_iter().flat_map(|details| details.causes);
-    let causes = causes.filter(|cause| !cause.message.contains("some validation rules were not checked"));
-    Err(causes.map(|cause| Cause { field: cause.field, message: cause.message }).collect())
+    let causes = status
+        .details
+        .into_iter()
+        .flat_map(|details| details.causes);
+    let causes = causes.filter(|cause| {
+        !cause
+            .message
+            .contains("some validation rules were not checked")
+    });
+    Err(causes
+        .map(|cause| Cause {
+            field: cause.field,
+            message: cause.message,
+        })
+        .collect())
 }
