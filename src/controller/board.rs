@@ -42,7 +42,7 @@ pub async fn reconcile(board: Arc<Board>, context: &Context) -> Result<Next, Rec
     next.agents = Some(AgentCounts { ready: count(ready.count()), total: count(agents.len()) });
     let news = condition::find(&known.conditions, GATEWAY_RESOLVED).is_none_or(|before| before.reason != judgement.reason.as_str());
     if news && judgement.status == condition::Status::False {
-        context.events.warning(&board.object_ref(&()), judgement.reason.as_str(), &judgement.message);
+        context.warn(&board.object_ref(&()), judgement.reason.as_str(), &judgement.message);
     }
     condition::BOARD.merge(&mut next.conditions, vec![judgement], board.metadata.generation, Timestamp::now());
     if next != known {

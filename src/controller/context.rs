@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
@@ -41,6 +42,7 @@ pub struct Context {
     /// When the process began to reconcile.
     pub started: Instant,
     journals: Mutex<HashMap<String, Arc<KeptHeartbeats>>>,
+    asks: Mutex<HashMap<String, String>>,
     resyncs: Mutex<HashMap<String, Resync>>,
 }
 
@@ -76,6 +78,7 @@ impl Context {
             cluster_id,
             started: Instant::now(),
             journals: Mutex::default(),
+            asks: Mutex::default(),
             resyncs: Mutex::default(),
         }
     }
@@ -114,6 +117,26 @@ impl Context {
         resync.round = resync.round.wrapping_add(1);
         resync.due = now + interval(resync.round);
         Duration::ZERO
+    }
+
+    /// Whether the annotation value `asked` was not seen on this object before. After a start every value is new once, which costs one look.
+    pub fn is_first_sight(&self, uid: &str, asked: &str) -> bool {
+        let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
+        asks.insert(uid.to_owned(), asked.to_owned()).is_none_or(|before| before != asked)
+    }
+
+    /// Tells people that something went as it should. Nothing is created in a namespace that is being deleted.
+    pub fn tell(&self, object: &ObjectReference, reason: &str, note: &str) {
+        if !self.world.is_terminating(object.namespace.as_deref().unwrap_or_default()) {
+            self.events.normal(object, reason, note);
+        }
+    }
+
+    /// Tells people that something needs their attention, under the same rule.
+    pub fn warn(&self, object: &ObjectReference, reason: &str, note: &str) {
+        if !self.world.is_terminating(object.namespace.as_deref().unwrap_or_default()) {
+            self.events.warning(object, reason, note);
+        }
     }
 
     /// Forgets a Gateway that is gone.

@@ -189,7 +189,7 @@ fn warn_of_failures(gateway: &Gateway, context: &Context, known: &GatewayStatus,
     for judgement in judgements.iter().filter(|judgement| judgement.status == condition::Status::False) {
         let before = condition::find(&known.conditions, judgement.type_);
         if before.is_none_or(|before| before.reason != judgement.reason.as_str()) {
-            context.events.warning(&gateway.object_ref(&()), judgement.reason.as_str(), &judgement.message);
+            context.warn(&gateway.object_ref(&()), judgement.reason.as_str(), &judgement.message);
         }
     }
 }
@@ -217,7 +217,7 @@ async fn end(gateway: &Gateway, context: &Context) -> Result<Next, ReconcileErro
                 return Ok(Next::Within(left.min(Duration::from_secs(2))));
             }
             if !is_shared(context, &uid) {
-                context.events.warning(
+                context.warn(
                     &gateway.object_ref(&()),
                     "HeartbeatsLeft",
                     "The gateway is away, so the empty heartbeat blocks that kept agents of others beating stay in its config.",

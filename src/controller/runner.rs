@@ -61,7 +61,7 @@ impl ReconcileError {
     }
 
     /// Whether it is worth a warning: what passes by itself is not.
-    fn is_expected(&self) -> bool {
+    pub fn is_expected(&self) -> bool {
         match self {
             Self::Call(error) => matches!(error.class(), gateway::Class::Transient | gateway::Class::Waiting),
             Self::Write(error) => matches!(error.class(), gateway::Class::Transient | gateway::Class::Waiting),
