@@ -116,8 +116,8 @@ impl Context {
         Arc::clone(journal)
     }
 
-    /// Time until the Agents of a Gateway are due for a comparison; zero once per round.
-    pub(super) fn resync_due_in(&self, gateway_uid: &str) -> Duration {
+    /// Whether the Agents of a Gateway are due for a comparison now, which is so once a round, and the time until they are due next.
+    pub(super) fn resync(&self, gateway_uid: &str) -> (bool, Duration) {
         let now = Instant::now();
         let mut resyncs = self.resyncs.lock().unwrap_or_else(PoisonError::into_inner);
         let interval = |round| retry::jittered(self.settings.resync_interval, gateway_uid, round);
@@ -127,12 +127,12 @@ impl Context {
                 due: now + interval(0),
                 round: 0,
             });
-        if resync.due > now {
-            return resync.due - now;
+        let is_due = resync.due <= now;
+        if is_due {
+            resync.round = resync.round.wrapping_add(1);
+            resync.due = now + interval(resync.round);
         }
-        resync.round = resync.round.wrapping_add(1);
-        resync.due = now + interval(resync.round);
-        Duration::ZERO
+        (is_due, resync.due - now)
     }
 
     /// Whether the annotation value `asked` was not seen on this object before. After a start every value is new once, which costs one look.

@@ -68,8 +68,8 @@ pub(super) async fn reconcile(
         matches!(view, LinkView::Up { .. }),
     );
 
-    let resync = context.resync_due_in(&uid);
-    if resync.is_zero() {
+    let (is_due, next_resync) = context.resync(&uid);
+    if is_due {
         let agents = context.world.agents_on(&GatewayName {
             name: gateway.name_any(),
             namespace,
@@ -81,11 +81,7 @@ pub(super) async fn reconcile(
     } else {
         VISIT
     };
-    Ok(Next::Within(if resync.is_zero() {
-        visit
-    } else {
-        visit.min(resync)
-    }))
+    Ok(Next::Within(visit.min(next_resync)))
 }
 
 /// Opens the link, or another one where address or credential changed. Answers what is wrong with the Secret.

@@ -143,7 +143,7 @@ pub(crate) async fn complete(
 
     let began = Instant::now();
     let kubeconfig =
-        operator::service_account_kubeconfig(run, &kubectl, &base.plane.kubeconfig()).await?;
+        operator::service_account_kubeconfig(&kubectl, &base.plane.kubeconfig()).await?;
     let operator = Operator::start(
         run,
         &OperatorOptions {

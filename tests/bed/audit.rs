@@ -33,6 +33,8 @@ pub(crate) struct Request {
     pub(crate) code: u16,
     /// Whether RBAC forbade it.
     pub(crate) forbidden: bool,
+    /// When it came, in the log's own words (RFC 3339, microseconds).
+    pub(crate) received: String,
 }
 
 impl Request {
@@ -86,6 +88,8 @@ struct Line {
     response_status: Option<ResponseStatus>,
     #[serde(default)]
     annotations: HashMap<String, String>,
+    #[serde(default)]
+    request_received_timestamp: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,6 +135,7 @@ impl From<Line> for Request {
                 .annotations
                 .get("authorization.k8s.io/decision")
                 .is_some_and(|decision| decision == "forbid"),
+            received: line.request_received_timestamp,
         }
     }
 }
@@ -195,6 +200,20 @@ pub(crate) fn unused(rules: &[Rule], requests: &[Request], user: &str) -> BTreeS
         .collect()
 }
 
-fn of_user<'a>(requests: &'a [Request], user: &'a str) -> impl Iterator<Item = &'a Request> {
+/// Requests of `user` by the second in which they came.
+pub(crate) fn per_second<'a>(requests: &'a [Request], user: &'a str) -> BTreeMap<&'a str, usize> {
+    let mut counts = BTreeMap::new();
+    for request in of_user(requests, user) {
+        let second = request.received.split('.').next().unwrap_or_default();
+        *counts.entry(second).or_default() += 1;
+    }
+    counts
+}
+
+/// Requests of `user`.
+pub(crate) fn of_user<'a>(
+    requests: &'a [Request],
+    user: &'a str,
+) -> impl Iterator<Item = &'a Request> {
     requests.iter().filter(move |request| request.user == user)
 }

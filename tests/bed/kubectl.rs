@@ -99,7 +99,8 @@ impl Kubectl {
         Ok(serde_json::from_str(&self.run(&all).await?)?)
     }
 
-    async fn run_with(&self, args: &[&str], input: &str) -> Result<String> {
+    /// The same with a manifest as its standard input.
+    pub(crate) async fn run_with(&self, args: &[&str], input: &str) -> Result<String> {
         let outcome = self.call(args, input).await?;
         anyhow::ensure!(
             outcome.success,

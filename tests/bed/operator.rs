@@ -30,9 +30,8 @@ const READY_LIMIT: Duration = Duration::from_mins(1);
 /// Time that it gets to drain after SIGTERM.
 const STOP_GRACE: Duration = Duration::from_secs(40);
 
-/// Makes a kubeconfig with a new token of the chart's ServiceAccount.
+/// Makes a kubeconfig with a new token of the chart's ServiceAccount, beside the administrator's.
 pub(crate) async fn service_account_kubeconfig(
-    run: &Run,
     kubectl: &Kubectl,
     admin_kubeconfig: &Path,
 ) -> Result<PathBuf> {
@@ -53,7 +52,8 @@ pub(crate) async fn service_account_kubeconfig(
         .first()
         .and_then(|cluster| cluster.cluster.as_ref())
         .context("the kubeconfig has no cluster")?;
-    let path = run.dir().join("operator.kubeconfig");
+    // One to a plane: a run may have several.
+    let path = admin_kubeconfig.with_file_name("operator.kubeconfig");
     kubeconfig::write(
         &path,
         cluster.server.as_deref().unwrap_or_default(),
@@ -93,7 +93,6 @@ impl Operator {
             let port = port::free()?;
             let mut start = Start::new(&format!("operator-{}", options.name), &options.program)
                 .args(["run", "--http-address", &port::loopback(port).to_string()])
-                .args(["--log-format", "text"])
                 .args(&options.args)
                 .env("KUBECONFIG", &options.kubeconfig)
                 .env("RUST_BACKTRACE", "1");

@@ -1,12 +1,12 @@
 //! A relay on loopback between a client and a gateway: forwards every byte, reads along what the client asks.
 //!
 //! It counts connections and the methods of the requests as they are on the wire, which is the count that a gateway would
-//! make. Connections can be cut and refused, or left open with nothing coming through.
+//! make. Connections can be cut and refused, or left open with nothing coming through, from a chosen request on if need be.
 
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Weak},
 };
 
 use anyhow::{Context, Result};
@@ -28,20 +28,44 @@ enum Mode {
     Stall,
 }
 
-/// What was seen.
-#[derive(Debug, Default)]
-struct Seen {
-    connections: usize,
-    open: usize,
-    methods: BTreeMap<String, usize>,
+/// What the relay has seen so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    /// Connections that were not refused.
+    pub(crate) connections: usize,
+    /// Connections that are open now.
+    pub(crate) open: usize,
+    /// Connections that were closed as soon as they came, because of a cut.
+    pub(crate) refused: usize,
+    /// Requests by method, `connect` included.
+    pub(crate) methods: BTreeMap<String, usize>,
+}
+
+impl Seen {
+    /// Requests of one method.
+    pub(crate) fn count(&self, method: &str) -> usize {
+        self.methods.get(method).copied().unwrap_or_default()
+    }
 }
 
 /// A relay. It runs on a thread of its own until it is dropped, so that it outlives the runtime of a single test.
 #[derive(Debug)]
 pub(crate) struct Relay {
     address: SocketAddr,
-    mode: watch::Sender<Mode>,
-    seen: Arc<Mutex<Seen>>,
+    mode: Arc<watch::Sender<Mode>>,
+    seen: Arc<watch::Sender<Seen>>,
+    /// The method whose next request is held back, and everything after it.
+    hold_at: Arc<watch::Sender<Option<String>>>,
+}
+
+/// What a relayed connection needs.
+#[derive(Debug, Clone)]
+struct Shared {
+    modes: watch::Receiver<Mode>,
+    /// Weak, so that the relay ends when its handle is dropped.
+    mode: Weak<watch::Sender<Mode>>,
+    seen: Arc<watch::Sender<Seen>>,
+    hold_at: Arc<watch::Sender<Option<String>>>,
 }
 
 impl Relay {
@@ -52,21 +76,29 @@ impl Relay {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (mode, modes) = watch::channel(Mode::Forward);
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let mode = Arc::new(mode);
+        let seen = Arc::new(watch::Sender::new(Seen::default()));
+        let hold_at = Arc::new(watch::Sender::new(None));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build()?;
-        let shared = Arc::clone(&seen);
+        let shared = Shared {
+            modes,
+            mode: Arc::downgrade(&mode),
+            seen: Arc::clone(&seen),
+            hold_at: Arc::clone(&hold_at),
+        };
         std::thread::Builder::new()
             .name(format!("relay-{}", address.port()))
             .spawn(move || {
                 // The only error is a listener that the runtime does not take; clients then find nobody there.
-                runtime.block_on(accept(listener, port, modes, shared)).ok();
+                runtime.block_on(accept(listener, port, shared)).ok();
             })?;
         Ok(Self {
             address,
             mode,
             seen,
+            hold_at,
         })
     }
 
@@ -75,24 +107,39 @@ impl Relay {
         format!("ws://{}", self.address)
     }
 
+    /// What was seen so far.
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen.borrow().clone()
+    }
+
+    /// Waits until what was seen is as `is_as_wanted` says.
+    pub(crate) async fn until(&self, is_as_wanted: impl Fn(&Seen) -> bool) -> Seen {
+        let mut seen = self.seen.subscribe();
+        match seen.wait_for(|seen| is_as_wanted(seen)).await {
+            Ok(seen) => seen.clone(),
+            // The sender is in this very handle.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     /// Requests so far by method, `connect` included.
     pub(crate) fn counts(&self) -> BTreeMap<String, usize> {
-        self.seen().methods.clone()
+        self.seen().methods
     }
 
     /// Requests of one method so far.
     pub(crate) fn count(&self, method: &str) -> usize {
-        self.seen().methods.get(method).copied().unwrap_or_default()
+        self.seen.borrow().count(method)
     }
 
     /// Connections so far that were not refused.
     pub(crate) fn connections(&self) -> usize {
-        self.seen().connections
+        self.seen.borrow().connections
     }
 
     /// Connections that are open now.
     pub(crate) fn open_connections(&self) -> usize {
-        self.seen().open
+        self.seen.borrow().open
     }
 
     /// Closes all connections, and new ones as soon as they come.
@@ -105,22 +152,27 @@ impl Relay {
         self.mode.send_replace(Mode::Stall);
     }
 
-    /// Forwards again. Bytes held back while stalled go through now.
-    pub(crate) fn restore(&self) {
-        self.mode.send_replace(Mode::Forward);
+    /// Stalls when the next request of `method` comes: it is counted, and the gateway never hears of it before
+    /// [`restore`](Self::restore).
+    pub(crate) fn stall_at(&self, method: &str) {
+        self.hold_at.send_replace(Some(method.to_owned()));
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until the request comes that [`stall_at`](Self::stall_at) waits for.
+    pub(crate) async fn stalled(&self) {
+        let mut modes = self.mode.subscribe();
+        // The sender is in this very handle.
+        modes.wait_for(|mode| *mode == Mode::Stall).await.ok();
+    }
+
+    /// Forwards again. Bytes held back while stalled go through now, unless a [`cut`](Self::cut) has thrown them away.
+    pub(crate) fn restore(&self) {
+        self.hold_at.send_replace(None);
+        self.mode.send_replace(Mode::Forward);
     }
 }
 
-async fn accept(
-    listener: std::net::TcpListener,
-    port: u16,
-    mut modes: watch::Receiver<Mode>,
-    seen: Arc<Mutex<Seen>>,
-) -> Result<()> {
+async fn accept(listener: std::net::TcpListener, port: u16, mut shared: Shared) -> Result<()> {
     let listener = TcpListener::from_std(listener)?;
     loop {
         let client = tokio::select! {
@@ -129,14 +181,15 @@ async fn accept(
                 Err(_) => continue,
             },
             // The handle was dropped.
-            () = dropped(&mut modes) => return Ok(()),
+            () = dropped(&mut shared.modes) => return Ok(()),
         };
-        if *modes.borrow() == Mode::Cut {
+        if *shared.modes.borrow() == Mode::Cut {
+            shared.seen.send_modify(|seen| seen.refused += 1);
             continue;
         }
         // A gateway that is down closes the client's connection as well.
         if let Ok(gateway) = TcpStream::connect(super::port::loopback(port)).await {
-            tokio::spawn(relay(client, gateway, modes.clone(), Arc::clone(&seen)));
+            tokio::spawn(relay(client, gateway, shared.clone()));
         }
     }
 }
@@ -146,40 +199,53 @@ async fn dropped(modes: &mut watch::Receiver<Mode>) {
 }
 
 /// Relays one connection until either side or a cut ends it.
-async fn relay(
-    client: TcpStream,
-    gateway: TcpStream,
-    modes: watch::Receiver<Mode>,
-    seen: Arc<Mutex<Seen>>,
-) {
+async fn relay(client: TcpStream, gateway: TcpStream, shared: Shared) {
     client.set_nodelay(true).ok();
     gateway.set_nodelay(true).ok();
-    {
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let seen = Arc::clone(&shared.seen);
+    seen.send_modify(|seen| {
         seen.connections += 1;
         seen.open += 1;
-    }
+    });
     let (from_client, to_client) = client.into_split();
     let (from_gateway, to_gateway) = gateway.into_split();
+    let mut cut = shared.modes.clone();
+    let downward = copy(from_gateway, to_client, shared.modes.clone(), |_| {});
     let mut reader = RequestReader::default();
-    let counted = Arc::clone(&seen);
-    let upward = copy(from_client, to_gateway, modes.clone(), move |bytes| {
+    let modes = shared.modes.clone();
+    let upward = copy(from_client, to_gateway, modes, move |bytes| {
         for method in reader.read(bytes) {
-            let mut seen = counted.lock().unwrap_or_else(PoisonError::into_inner);
-            *seen.methods.entry(method).or_default() += 1;
+            shared.notice(method);
         }
     });
-    let downward = copy(from_gateway, to_client, modes.clone(), |_| {});
-    let mut cut = modes;
     tokio::select! {
         () = upward => {}
         () = downward => {}
         _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
     }
-    seen.lock().unwrap_or_else(PoisonError::into_inner).open -= 1;
+    seen.send_modify(|seen| seen.open -= 1);
 }
 
-/// Copies until the source ends or the target is gone; holds bytes back while stalled.
+impl Shared {
+    /// Counts a request, and stalls if it is the one that is waited for.
+    fn notice(&self, method: String) {
+        let is_awaited = |hold_at: &Option<String>| hold_at.as_ref() == Some(&method);
+        let held = self.hold_at.send_if_modified(|hold_at| {
+            let held = is_awaited(hold_at);
+            if held {
+                *hold_at = None;
+            }
+            held
+        });
+        if let (true, Some(mode)) = (held, self.mode.upgrade()) {
+            mode.send_replace(Mode::Stall);
+        }
+        self.seen
+            .send_modify(|seen| *seen.methods.entry(method).or_default() += 1);
+    }
+}
+
+/// Copies until the source ends or the target is gone; holds bytes back while stalled, throws them away when cut.
 async fn copy(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
@@ -192,12 +258,21 @@ async fn copy(
             return;
         };
         let bytes = buffer.get(..length).unwrap_or_default();
-        if bytes.is_empty() || modes.wait_for(|mode| *mode != Mode::Stall).await.is_err() {
+        if bytes.is_empty() || !may_pass(&mut modes).await {
             return;
         }
         look(bytes);
-        if to.write_all(bytes).await.is_err() {
+        // What was just seen may be what everything stops at.
+        if !may_pass(&mut modes).await || to.write_all(bytes).await.is_err() {
             return;
         }
     }
+}
+
+/// Waits while stalled; false after a cut.
+async fn may_pass(modes: &mut watch::Receiver<Mode>) -> bool {
+    modes
+        .wait_for(|mode| *mode != Mode::Stall)
+        .await
+        .is_ok_and(|mode| *mode == Mode::Forward)
 }

@@ -3,12 +3,17 @@
 //! Objects are watched. A server that has not opened its port yet sends nothing to wait for: its readiness is asked for
 //! again and again, and only here.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{collections::BTreeMap, fmt, path::Path, pin::pin, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use futures_util::StreamExt as _;
 use kube::{
-    Api, Resource,
-    runtime::wait::{Condition, await_condition},
+    Api, Resource, ResourceExt as _,
+    runtime::{
+        WatchStreamExt as _,
+        wait::{Condition, await_condition},
+        watcher::{self, Event, watcher},
+    },
 };
 use serde::de::DeserializeOwned;
 
@@ -95,6 +100,52 @@ where
         "{name}: waited {} s for: {what}; last seen: {last}",
         limit.as_secs()
     )
+}
+
+/// Watches all objects of `api` until `fits` holds for all of them together; the error tells what it was last.
+///
+/// They are ordered by namespace and name.
+pub(crate) async fn wait_for_all<K>(
+    api: Api<K>,
+    what: &str,
+    limit: Duration,
+    mut fits: impl FnMut(&[&K]) -> bool,
+) -> Result<Vec<K>>
+where
+    K: Clone + fmt::Debug + Send + DeserializeOwned + Resource<DynamicType = ()> + 'static,
+{
+    let mut known: BTreeMap<(Option<String>, String), K> = BTreeMap::new();
+    let key = |object: &K| (object.namespace(), object.name_any());
+    let watched = async {
+        let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
+        let mut listing = BTreeMap::new();
+        loop {
+            match events.next().await {
+                Some(Ok(Event::Init)) => listing.clear(),
+                Some(Ok(Event::InitApply(object))) => {
+                    listing.insert(key(&object), object);
+                    continue;
+                }
+                Some(Ok(Event::InitDone)) => known = std::mem::take(&mut listing),
+                Some(Ok(Event::Apply(object))) => {
+                    known.insert(key(&object), object);
+                }
+                Some(Ok(Event::Delete(object))) => {
+                    known.remove(&key(&object));
+                }
+                // The server may be away for a while; the watch resumes by itself.
+                Some(Err(_)) => continue,
+                None => bail!("the watch ended"),
+            }
+            if listing.is_empty() && fits(&known.values().collect::<Vec<_>>()) {
+                return Ok(());
+            }
+        }
+    };
+    match tokio::time::timeout(limit, watched).await {
+        Ok(watched) => watched.map(|()| known.into_values().collect()),
+        Err(_) => bail!("waited {} s for: {what}", limit.as_secs()),
+    }
 }
 
 /// Waits until the file at `path` is as `is_as_wanted` says. Another process writes it, which sends nothing to wait for.

@@ -1,0 +1,60 @@
+//! Manifests as people write them: a team with its Gateway, and many Agents of one pattern.
+
+use std::ops::Range;
+
+/// Name of the Gateway of every team.
+pub(crate) const GATEWAY: &str = "main";
+
+/// A namespace with a Gateway that reaches `url`, and its Secret.
+pub(crate) fn team(namespace: &str, url: &str, token: &str) -> String {
+    format!(
+        "{}---
+apiVersion: v1
+kind: Secret
+metadata: {{name: openclaw, namespace: {namespace}}}
+stringData: {{token: {token}}}
+---
+apiVersion: mission.openclaw.dev/v1alpha1
+kind: Gateway
+metadata: {{name: {GATEWAY}, namespace: {namespace}}}
+spec:
+  url: {url}
+  auth: {{tokenSecretRef: {{name: openclaw, key: token}}}}
+  heartbeat: {{every: 30m, target: none}}
+",
+        self::namespace(namespace)
+    )
+}
+
+/// A namespace.
+pub(crate) fn namespace(name: &str) -> String {
+    format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n")
+}
+
+/// The Agents `a<n>` of a team, for each `n` of `numbers`.
+pub(crate) fn agents(namespace: &str, numbers: Range<usize>) -> String {
+    numbers
+        .map(|n| agent(namespace, &format!("a{n}")))
+        .collect::<Vec<_>>()
+        .join("---\n")
+}
+
+/// One Agent of a team.
+pub(crate) fn agent(namespace: &str, name: &str) -> String {
+    format!(
+        "apiVersion: mission.openclaw.dev/v1alpha1
+kind: Agent
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  gatewayRef: {{name: {GATEWAY}}}
+  displayName: Agent {name}
+  identity: {{role: Tester}}
+  heartbeat: {{checklist: \"- Is {name} still here?\"}}
+"
+    )
+}
+
+/// Several manifests as one.
+pub(crate) fn together(parts: &[&str]) -> String {
+    parts.join("---\n")
+}

@@ -1,0 +1,424 @@
+//! The parts that one test has to itself, and the questions it asks them.
+//!
+//! Nothing here says what the operator should do; that is in the tests.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, resume_unwind},
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use futures_util::FutureExt as _;
+use kube::{Api, Client, ResourceExt as _};
+use mission_operator::api::{Agent, Gateway as GatewayObject, condition};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::bed::{
+    Bed,
+    audit::{self, Request},
+    chart,
+    gateway::{Gateway, GatewayOptions},
+    kubectl::Kubectl,
+    operator::{self, Operator, OperatorOptions},
+    plane::Plane,
+    process::tail,
+    relay::Relay,
+    tools::Tools,
+    wait::{wait_for, wait_for_all},
+};
+
+/// Longer than anything here may take on a machine of two cores that does other things too; a wait that hangs says so.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+/// The same for a whole test.
+const LONGEST_TEST: Duration = Duration::from_secs(1200);
+/// Methods of the gateway that change nothing.
+const READS: [&str; 10] = [
+    "connect",
+    "config.get",
+    "config.schema.lookup",
+    "cron.list",
+    "cron.scratch.get",
+    "agents.list",
+    "agents.files.list",
+    "agents.files.get",
+    "models.list",
+    "health",
+];
+
+/// Tests at once: each has a gateway, and one takes most of a core while it starts.
+static PLACES: Semaphore = Semaphore::const_new(2);
+
+/// What one test has to itself.
+pub(crate) struct World {
+    name: String,
+    bed: Bed,
+    pub(crate) plane: Plane,
+    pub(crate) gateway: Gateway,
+    pub(crate) relay: Relay,
+    pub(crate) client: Client,
+    kubeconfig: PathBuf,
+    operator: Option<Operator>,
+}
+
+/// Runs `test` with parts of its own, called after `name`, and stops them, also when it fails.
+pub(crate) fn alone(name: &str, test: impl AsyncFnOnce(&mut World)) {
+    with_gateway(name, |options| options, test);
+}
+
+/// The same with a gateway that is not the usual one.
+pub(crate) fn with_gateway(
+    name: &str,
+    configure: impl FnOnce(GatewayOptions) -> GatewayOptions,
+    test: impl AsyncFnOnce(&mut World),
+) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let _place = PLACES.acquire().await.unwrap();
+        let options = configure(GatewayOptions::new(name).configure(with_others));
+        let mut world = World::start(name, options).await.unwrap();
+        let tested = tokio::time::timeout(LONGEST_TEST, test(&mut world));
+        let ended = AssertUnwindSafe(tested).catch_unwind().await;
+        let requests = world.requests();
+        if ended.is_err() {
+            say(&format!("{name} failed.\n{}", world.state().await));
+        }
+        world.stop().await.unwrap();
+        match ended {
+            Ok(in_time) => in_time.expect("the test takes too long"),
+            Err(panic) => resume_unwind(panic),
+        }
+        let forbidden: Vec<_> = audit::forbidden(&requests, operator::USER).collect();
+        assert!(forbidden.is_empty(), "forbidden by RBAC: {forbidden:#?}");
+    });
+}
+
+/// Two agents of others, so that the roster never passes between one agent and two, where the gateway changes what is not ours.
+fn with_others(config: &mut Value) {
+    config["agents"]["entries"]["theirs"] = json!({"name": "Theirs", "heartbeat": {"every": "0m"}});
+}
+
+/// Writes a line for whoever runs the tests, whether they pass or not.
+pub(crate) fn say(text: &str) {
+    use std::io::Write as _;
+    writeln!(std::io::stderr(), "{text}").unwrap();
+}
+
+/// A copy of the operator that a build beside the run does not replace.
+fn program(bed: &Bed) -> PathBuf {
+    static COPY: OnceLock<PathBuf> = OnceLock::new();
+    COPY.get_or_init(|| {
+        // Cargo says it when it runs the tests, too.
+        let built = std::env::var_os("CARGO_BIN_EXE_mission-operator")
+            .unwrap_or_else(|| env!("CARGO_BIN_EXE_mission-operator").into());
+        let copy = bed.run.dir().join("mission-operator");
+        std::fs::copy(built, &copy).unwrap();
+        copy
+    })
+    .clone()
+}
+
+impl World {
+    async fn start(name: &str, options: GatewayOptions) -> Result<Self> {
+        let bed = Bed::from_env();
+        let tools = Tools::installed()?;
+        let gateway = bed.gateway(options).await?;
+        let theirs = gateway.workspace("theirs");
+        std::fs::create_dir_all(&theirs)?;
+        std::fs::write(theirs.join("SOUL.md"), "Theirs, and nobody else's.\n")?;
+        let plane = Plane::start(&bed.run, &tools, &format!("plane-{name}")).await?;
+        let kubectl = plane.kubectl();
+        chart::install(&bed.description.tools.helm, &kubectl).await?;
+        let kubeconfig =
+            operator::service_account_kubeconfig(&kubectl, &plane.kubeconfig()).await?;
+        Ok(Self {
+            name: name.to_owned(),
+            relay: Relay::start(gateway.port())?,
+            client: plane.client().await?,
+            bed,
+            plane,
+            gateway,
+            kubeconfig,
+            operator: None,
+        })
+    }
+
+    async fn stop(mut self) -> Result<()> {
+        if let Some(operator) = self.operator.take() {
+            operator.kill().await?;
+        }
+        self.gateway.stop().await?;
+        self.plane.stop().await
+    }
+
+    /// Starts the operator with these flags, and waits until it is ready.
+    pub(crate) async fn start_operator(&mut self, flags: &[&str]) {
+        assert!(self.operator.is_none(), "an operator runs already");
+        let operator = Operator::start(&self.bed.run, &self.operator_options(flags)).await;
+        self.operator = Some(operator.unwrap());
+    }
+
+    fn operator_options(&self, flags: &[&str]) -> OperatorOptions {
+        OperatorOptions {
+            name: self.name.clone(),
+            program: program(&self.bed),
+            kubeconfig: self.kubeconfig.clone(),
+            args: flags.iter().map(|&flag| flag.to_owned()).collect(),
+            env: Vec::new(),
+        }
+    }
+
+    /// The operator that runs.
+    pub(crate) fn operator(&self) -> &Operator {
+        self.operator.as_ref().expect("no operator runs")
+    }
+
+    /// SIGTERM; the operator has to end with 0.
+    pub(crate) async fn stop_operator(&mut self) {
+        let operator = self.operator.take().expect("no operator runs");
+        assert_eq!(operator.stop().await.unwrap(), Some(0));
+    }
+
+    /// SIGKILL.
+    pub(crate) async fn kill_operator(&mut self) {
+        let operator = self.operator.take().expect("no operator runs");
+        operator.kill().await.unwrap();
+    }
+
+    /// kubectl with the rights of an administrator.
+    pub(crate) fn kubectl(&self) -> Kubectl {
+        self.plane.kubectl()
+    }
+
+    /// `kubectl apply -f -`.
+    pub(crate) async fn apply(&self, manifest: &str) {
+        self.kubectl().apply(manifest).await.unwrap();
+    }
+
+    /// Applies a team whose Gateway reaches the gateway through the relay, and waits until it is Ready.
+    pub(crate) async fn apply_team(&self, namespace: &str) {
+        self.apply(&crate::manifest::team(
+            namespace,
+            &self.relay.url(),
+            self.gateway.secret(),
+        ))
+        .await;
+        self.gateway_ready(namespace).await;
+    }
+
+    /// Waits until the Gateway of a team is Ready.
+    pub(crate) async fn gateway_ready(&self, namespace: &str) {
+        self.until_gateway(namespace, "the Gateway is Ready", |gateway| {
+            let conditions = gateway.status.iter().flat_map(|status| &status.conditions);
+            ready(conditions) == Some("True")
+        })
+        .await;
+    }
+
+    /// Waits until the Gateway of a team is as `fits` says.
+    pub(crate) async fn until_gateway(
+        &self,
+        namespace: &str,
+        what: &str,
+        fits: impl Fn(&GatewayObject) -> bool,
+    ) -> GatewayObject {
+        let api = Api::<GatewayObject>::namespaced(self.client.clone(), namespace);
+        let found = wait_for(
+            api,
+            crate::manifest::GATEWAY,
+            what,
+            PATIENCE,
+            |gateway: Option<&GatewayObject>| gateway.is_some_and(&fits),
+        );
+        found.await.unwrap().unwrap()
+    }
+
+    /// Waits until all Agents of the cluster together are as `fits` says.
+    pub(crate) async fn until_agents(
+        &self,
+        what: &str,
+        fits: impl FnMut(&[&Agent]) -> bool,
+    ) -> Vec<Agent> {
+        let api = Api::<Agent>::all(self.client.clone());
+        wait_for_all(api, what, PATIENCE, fits).await.unwrap()
+    }
+
+    /// Waits until there are `count` Agents, all of them Ready.
+    pub(crate) async fn agents_ready(&self, count: usize) -> Vec<Agent> {
+        self.until_agents(&format!("{count} Agents are Ready"), |agents| {
+            agents.len() == count && agents.iter().all(|agent| is_ready(agent))
+        })
+        .await
+    }
+
+    /// Waits until no Agent is left.
+    pub(crate) async fn agents_gone(&self) {
+        self.until_agents("all Agents are gone", |agents| agents.is_empty())
+            .await;
+    }
+
+    /// All requests in the audit log so far.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        audit::read(&self.plane.audit_log()).unwrap()
+    }
+
+    /// The operator's requests after the first `from` of the audit log that were meant to change something.
+    pub(crate) fn writes_since(&self, from: usize) -> Vec<Request> {
+        let requests = self.requests();
+        audit::of_user(&requests[from..], operator::USER)
+            .filter(|request| request.is_write())
+            .cloned()
+            .collect()
+    }
+
+    /// What the gateway was asked since `before` that changes something, by method.
+    pub(crate) fn gateway_writes_since(
+        &self,
+        before: &BTreeMap<String, usize>,
+    ) -> BTreeMap<String, usize> {
+        let mut counts = self.relay.counts();
+        counts.retain(|method, count| {
+            *count -= before.get(method).copied().unwrap_or_default();
+            *count > 0 && !READS.contains(&method.as_str())
+        });
+        counts
+    }
+
+    /// Waits until the Agents, `count` of them, were compared with the gateway `times` more.
+    pub(crate) async fn compared(&self, count: usize, times: usize) {
+        let looks = self.relay.count("agents.files.list");
+        let enough = looks + count * times;
+        let looked = self
+            .relay
+            .until(|seen| seen.count("agents.files.list") >= enough);
+        tokio::time::timeout(PATIENCE, looked)
+            .await
+            .expect("the Agents are not compared with the gateway");
+    }
+
+    /// Ids of the agents in the gateway's roster, which the running gateway and its document agree on.
+    pub(crate) async fn roster(&self) -> BTreeSet<String> {
+        let mut rpc = self.gateway.rpc().await.unwrap();
+        rpc.config_applied().await.unwrap();
+        let config = rpc.call("config.get", json!({})).await.unwrap();
+        let entries = config["parsed"]["agents"]["entries"].as_object().unwrap();
+        let written: BTreeSet<String> = entries.keys().cloned().collect();
+        let running: BTreeSet<String> = rpc.agent_ids().await.unwrap().into_iter().collect();
+        assert_eq!(written, running);
+        running
+    }
+
+    /// Ids of the agents in the gateway's roster that are not the others'.
+    pub(crate) async fn our_roster(&self) -> BTreeSet<String> {
+        let mut roster = self.roster().await;
+        assert!(roster.remove("main"), "main is gone: {roster:?}");
+        assert!(roster.remove("theirs"), "theirs is gone: {roster:?}");
+        roster
+    }
+
+    /// The gateway's process, as it names itself.
+    pub(crate) async fn boot_id(&self) -> String {
+        let rpc = self.gateway.rpc().await.unwrap();
+        rpc.hello()["server"]["bootId"].as_str().unwrap().to_owned()
+    }
+
+    /// Everything on the gateway that is not ours: its config document without our entries, and the files of other agents.
+    pub(crate) async fn foreign(&self) -> Foreign {
+        let mut rpc = self.gateway.rpc().await.unwrap();
+        rpc.config_applied().await.unwrap();
+        let config = rpc.call("config.get", json!({})).await.unwrap();
+        let mut config = config["parsed"].clone();
+        // When the gateway wrote the document last, and with which version.
+        config.as_object_mut().unwrap().remove("meta");
+        let entries = config["agents"]["entries"].as_object_mut().unwrap();
+        entries.retain(|id, _| id == "main" || id == "theirs");
+        let mut files = BTreeMap::new();
+        for workspace in ["workspace", "workspace-main", "workspace-theirs"] {
+            read_all(&self.gateway.state_dir().join(workspace), &mut files);
+        }
+        Foreign { config, files }
+    }
+
+    /// What the operator and the cluster last said; for a test that failed.
+    async fn state(&self) -> String {
+        let table = self
+            .kubectl()
+            .run(&["get", "openclaw,events", "-A", "-o", "wide"])
+            .await;
+        let log = self.bed.run.log(&format!("operator-{}", self.name));
+        format!(
+            "{}\ncalls: {:?}\nlast words of the operator:\n{}",
+            table.unwrap_or_else(|error| format!("{error:#}")),
+            self.relay.seen(),
+            tail(&log, 60)
+        )
+    }
+}
+
+/// What is not ours on a gateway.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Foreign {
+    pub(crate) config: Value,
+    pub(crate) files: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+fn read_all(dir: &Path, into: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return;
+    };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, into);
+        } else {
+            let bytes = std::fs::read(&path)
+                .with_context(|| format!("reading {}", path.display()))
+                .unwrap();
+            into.insert(path, bytes);
+        }
+    }
+}
+
+/// Status of `Ready` among conditions.
+pub(crate) fn ready<'a>(
+    conditions: impl IntoIterator<Item = &'a k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>,
+) -> Option<&'a str> {
+    conditions
+        .into_iter()
+        .find(|condition| condition.type_ == condition::READY)
+        .map(|condition| condition.status.as_str())
+}
+
+/// Whether an Agent is Ready at its newest generation.
+pub(crate) fn is_ready(agent: &Agent) -> bool {
+    agent.status.as_ref().is_some_and(|status| {
+        status.observed_generation == agent.metadata.generation
+            && condition::is_true(&status.conditions, condition::READY)
+    })
+}
+
+/// The reason of an Agent's `Ready`.
+pub(crate) fn reason(agent: &Agent) -> Option<&str> {
+    let conditions = agent.status.iter().flat_map(|status| &status.conditions);
+    conditions
+        .into_iter()
+        .find(|condition| condition.type_ == condition::READY)
+        .map(|condition| condition.reason.as_str())
+}
+
+/// The ids that the Agents `a<n>` of a team have on the gateway.
+pub(crate) fn ids(namespace: &str, numbers: std::ops::Range<usize>) -> BTreeSet<String> {
+    numbers.map(|n| format!("{namespace}_a{n}")).collect()
+}
+
+/// Names of objects, for messages.
+pub(crate) fn names(agents: &[&Agent]) -> Vec<String> {
+    agents.iter().map(|agent| agent.name_any()).collect()
+}
