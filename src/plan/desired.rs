@@ -97,7 +97,7 @@ pub fn desired(
         .spec
         .display_name
         .clone()
-        .unwrap_or_else(|| name(&agent.metadata.name));
+        .unwrap_or_else(|| name(agent.metadata.name.as_ref()));
     let model = agent
         .spec
         .model
@@ -125,9 +125,9 @@ pub fn desired(
         },
         is_board_lead: false,
         is_main_agent: false,
-        namespace: name(&agent.metadata.namespace),
+        namespace: name(agent.metadata.namespace.as_ref()),
         board: board.map(board_context),
-        gateway_name: name(&gateway.metadata.name),
+        gateway_name: name(gateway.metadata.name.as_ref()),
         session_key: agent_id::session_key(&agent_id),
         main_session_key: String::new(),
         workspace_root: gateway.spec.workspace_root.clone().unwrap_or_default(),
@@ -256,7 +256,7 @@ fn policy(policy: FilePolicy) -> Policy {
 
 fn board_context(board: &Board) -> BoardContext {
     let spec = &board.spec;
-    let id = name(&board.metadata.name);
+    let id = name(board.metadata.name.as_ref());
     let rules = spec.rules.clone().unwrap_or_default();
     BoardContext {
         name: spec.display_name.clone().unwrap_or_else(|| id.clone()),
@@ -288,6 +288,6 @@ fn board_context(board: &Board) -> BoardContext {
     }
 }
 
-fn name(name: &Option<String>) -> String {
-    name.clone().unwrap_or_default()
+fn name(name: Option<&String>) -> String {
+    name.cloned().unwrap_or_default()
 }

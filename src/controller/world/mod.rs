@@ -28,6 +28,8 @@ use crate::{
 };
 use references::References;
 
+use super::watch::Writers;
+
 /// The caches, their indexes and the queues.
 #[derive(Debug)]
 pub(in crate::controller) struct World {
@@ -71,25 +73,29 @@ pub(in crate::controller) fn queue<K: Resource<DynamicType = ()> + 'static>() ->
 }
 
 impl World {
-    /// An empty world over these stores.
-    #[must_use]
-    pub(in crate::controller) fn new(
-        gateways: Store<Gateway>,
-        boards: Store<Board>,
-        agents: Store<Agent>,
-        namespaces: Store<PartialObjectMeta<Namespace>>,
-        queues: Queues,
-    ) -> Self {
+    /// An empty world over the stores that `writers` fill.
+    pub(in crate::controller) fn new(writers: &Writers, queues: Queues) -> Self {
         Self {
-            gateways,
-            boards,
-            agents,
-            namespaces,
+            gateways: writers.gateways.as_reader(),
+            boards: writers.boards.as_reader(),
+            agents: writers.agents.as_reader(),
+            namespaces: writers.namespaces.as_reader(),
             latest_gateways: Latest::default(),
             latest_agents: Latest::default(),
             references: Mutex::default(),
             queues,
         }
+    }
+
+    /// Waits until every store holds a complete list once.
+    pub(in crate::controller) async fn filled(&self) {
+        // An error would mean that a watch ended, which they do only with the program.
+        drop(tokio::join!(
+            self.gateways.wait_until_ready(),
+            self.boards.wait_until_ready(),
+            self.agents.wait_until_ready(),
+            self.namespaces.wait_until_ready(),
+        ));
     }
 
     /// The Gateway of this name.
