@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource,
-    api::{DynamicObject, Patch, PatchParams},
+    api::{DynamicObject, ListParams, Patch, PatchParams},
     core::{
         ApiResource, DeserializeGuard, NamespaceResourceScope, PartialObjectMeta,
         error_boundary::InvalidObject,
@@ -184,7 +184,9 @@ async fn say_invalid(
     let name = invalid.metadata.name.clone().unwrap_or_default();
     let namespace = invalid.metadata.namespace.clone().unwrap_or_default();
     let api = Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, kind);
-    let Some(object) = api.get_opt(&name).await? else {
+    // Listed by name: the rights to list and watch are there anyway, one to get would serve nothing else.
+    let selected = ListParams::default().fields(&format!("metadata.name={name}"));
+    let Some(object) = api.list(&selected).await?.items.into_iter().next() else {
         return Ok(());
     };
     let message = format!(
