@@ -26,6 +26,8 @@ use crate::bed::{
 
 /// Port of the gateway that the samples name.
 const SAMPLE_PORT: u16 = 18789;
+/// Time that the samples get to be Ready.
+const READY_LIMIT: Duration = Duration::from_mins(2);
 /// Time that the provider gets to be ready.
 const PROVIDER_LIMIT: Duration = Duration::from_secs(30);
 
@@ -189,30 +191,46 @@ pub(crate) async fn apply_samples(complete: &Complete) -> Result<String> {
     complete.kubectl().apply(&manifest).await
 }
 
-/// Waits until every Gateway, Board and Agent is Ready; the error shows their state and the operator's last words.
+/// Waits until every Gateway, Board and Agent is Ready; the error shows their state.
 pub(crate) async fn all_ready(complete: &Complete) -> Result<()> {
     let kubectl = complete.kubectl();
-    let waited = kubectl
-        .run(&[
+    // kubectl's own timeout starts anew for each object.
+    let waited = tokio::time::timeout(
+        READY_LIMIT,
+        kubectl.run(&[
             "wait",
             "openclaw",
             "--all",
             "--all-namespaces",
             "--for=condition=Ready",
-            "--timeout=180s",
-        ])
-        .await;
-    if let Err(error) = waited {
-        let table = kubectl
-            .run(&["get", "openclaw", "-A", "-o", "wide"])
-            .await
-            .unwrap_or_else(|error| error.to_string());
-        bail!(
-            "{error:#}\n{table}\nlast words of the operator:\n{}",
-            tail(&complete.operator.log(), 20)
-        );
+            "--timeout=10m",
+        ]),
+    )
+    .await;
+    match waited {
+        Ok(ready) => ready.map(drop),
+        Err(_) => {
+            let table = kubectl.run(&["get", "openclaw", "-A", "-o", "wide"]).await?;
+            bail!(
+                "not everything is Ready after {} s:\n{table}",
+                READY_LIMIT.as_secs()
+            )
+        }
     }
-    Ok(())
+}
+
+/// Does `work` on a complete bed; its error ends in the last words of the operator.
+pub(crate) async fn watching<T>(
+    complete: &Complete,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    work.await.map_err(|error| {
+        anyhow::anyhow!(
+            "{error:#}\nlast words of the operator ({}):\n{}",
+            complete.operator.log().display(),
+            tail(&complete.operator.log(), 12)
+        )
+    })
 }
 
 /// Builds the operator with the profile of this program.

@@ -23,7 +23,6 @@ use crate::{
     assembly::{self, Complete},
     bed::{
         install::seconds,
-        process::tail,
         rpc::Rpc,
         run::Run,
         tools::Tools,
@@ -67,12 +66,7 @@ pub(crate) async fn tell(run: &Run, tools: &Tools, installed: Duration) -> Resul
     let mut steps = Steps::default();
     steps.done("install", installed);
     let complete = assembly::complete(run, tools, |name, took| steps.done(name, took)).await?;
-    show(&complete, &mut steps).await.with_context(|| {
-        format!(
-            "last words of the operator:\n{}\n",
-            tail(&complete.operator.log(), 20)
-        )
-    })?;
+    assembly::watching(&complete, show(&complete, &mut steps)).await?;
     Ok(steps.summary())
 }
 

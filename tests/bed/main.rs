@@ -78,8 +78,11 @@ async fn up() -> Result<ExitCode> {
             eprintln!("{name}: {}", install::seconds(took));
         })
         .await?;
-        assembly::apply_samples(&complete).await?;
-        assembly::all_ready(&complete).await?;
+        assembly::watching(&complete, async {
+            assembly::apply_samples(&complete).await?;
+            assembly::all_ready(&complete).await
+        })
+        .await?;
         complete.description().write()?;
         Ok(complete.description())
     };

@@ -3,12 +3,13 @@
 //! Objects are watched. A server that has not opened its port yet sends nothing to wait for: its readiness is asked for
 //! again and again, and only here.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{fmt, path::Path, pin::pin, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use futures_util::StreamExt as _;
 use kube::{
     Api, Resource,
-    runtime::wait::{Condition, await_condition},
+    runtime::{WatchStreamExt as _, wait::Condition, watcher::watch_object},
 };
 use serde::de::DeserializeOwned;
 
@@ -71,7 +72,7 @@ pub(crate) async fn answers(http: &reqwest::Client, url: &str) -> bool {
 
 /// Watches the object `name` until `condition` holds; the error tells its last state.
 ///
-/// The condition sees `None` while the object does not exist.
+/// The condition sees `None` while the object does not exist. An API server that is away meanwhile is waited for.
 pub(crate) async fn wait_for<K>(
     api: Api<K>,
     name: &str,
@@ -82,9 +83,19 @@ pub(crate) async fn wait_for<K>(
 where
     K: Clone + fmt::Debug + Send + DeserializeOwned + serde::Serialize + Resource + 'static,
 {
-    let waited = tokio::time::timeout(limit, await_condition(api.clone(), name, condition)).await;
-    if let Ok(found) = waited {
-        return found.with_context(|| format!("watching {name} for: {what}"));
+    let mut states = pin!(watch_object(api.clone(), name).default_backoff());
+    let holds = async {
+        while let Some(state) = states.next().await {
+            if let Ok(object) = state
+                && condition.matches_object(object.as_ref())
+            {
+                return Some(object);
+            }
+        }
+        None
+    };
+    if let Ok(Some(object)) = tokio::time::timeout(limit, holds).await {
+        return Ok(object);
     }
     let last = match api.get_opt(name).await {
         Ok(Some(object)) => serde_json::to_string_pretty(&object)?,
