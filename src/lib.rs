@@ -5,14 +5,15 @@
 //! - [`api`]: what users write. Types, schema, CEL, conditions. No async, no I/O.
 //! - [`plan`]: what should happen, as a pure function of what is desired and what was observed.
 //! - [`gateway`]: how we talk to OpenClaw. No Kubernetes types.
-//! - `kube`: how we talk to Kubernetes.
-//! - `controller`: the shell: gather, plan, execute, status.
-//! - `server`: HTTP for probes and metrics.
+//! - [`kube`]: how we talk to Kubernetes.
+//! - [`controller`]: the shell: gather, plan, execute, status.
+//! - [`server`]: HTTP for probes and metrics.
 //!
 //! Arrows: api <- plan <- controller -> kube, gateway; server -> kube, gateway, plan. `gateway`, `kube` and `plan` do not know each other.
 
 pub mod api;
 pub mod cli;
+pub mod controller;
 pub mod gateway;
 pub mod kube;
 pub mod metrics;

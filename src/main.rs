@@ -1,3 +1,77 @@
-#![allow(missing_docs)]
+//! Start, arguments, exit code; nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use mission_operator::{
+    api,
+    cli::{Cli, Command, CrdArgs},
+    controller, kube,
+    metrics::Metrics,
+    server::{self, Readiness},
+    settings::Settings,
+    telemetry,
+};
+use tokio::{net::TcpListener, signal::unix::SignalKind};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Run(args) => Settings::try_from(args).map_err(Into::into).and_then(run),
+        Command::Crd(args) => crd(&args),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mission-operator: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(settings: Settings) -> anyhow::Result<()> {
+    telemetry::start(settings.log_format, &settings.log).context("--log cannot be used")?;
+    let stop = CancellationToken::new();
+    tokio::spawn(signalled(stop.clone())?);
+    let (metrics, readiness) = (Metrics::default(), Readiness::default());
+    let listener = TcpListener::bind(settings.http_address)
+        .await
+        .with_context(|| format!("cannot listen on --http-address {}", settings.http_address))?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %settings.http_address, "mission-operator starts");
+    let served = axum::serve(listener, server::router(metrics.clone(), readiness.clone()))
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let served = tokio::spawn(served.into_future());
+    let clients = kube::client::connect().await?;
+    let ended = controller::run(settings, clients, metrics, readiness, stop.clone()).await;
+    stop.cancel();
+    served.await??;
+    tracing::info!("mission-operator ends");
+    Ok(ended?)
+}
+
+/// Ends the program's work on SIGTERM or Ctrl-C.
+fn signalled(stop: CancellationToken) -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
+    let mut interrupt = tokio::signal::unix::signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    })
+}
+
+fn crd(args: &CrdArgs) -> anyhow::Result<()> {
+    use std::io::Write;
+    for file in api::crd_files()? {
+        match &args.output {
+            Some(folder) => std::fs::write(folder.join(file.name), file.yaml)
+                .with_context(|| format!("cannot write to {}", folder.display()))?,
+            None => std::io::stdout().write_all(file.yaml.as_bytes())?,
+        }
+    }
+    Ok(())
+}

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    AgentRow, CallError, Config, CronJob, Deletion, FileInfo, Link, Model, Patched, Roster, Scratch,
+    AgentRow, CallError, Config, CronJob, Deletion, FileInfo, Link, Listing, Model, Patched,
+    Roster, Scratch,
 };
 
 const READ: Duration = Duration::from_secs(15);
@@ -58,14 +59,9 @@ impl Link {
     }
 
     /// Lists an agent's workspace files. `IDENTITY.md` is never in it; hashes and contents neither.
-    pub async fn files_list(&self, agent_id: &str) -> Result<Vec<FileInfo>, CallError> {
-        #[derive(Deserialize)]
-        struct Answer {
-            files: Vec<FileInfo>,
-        }
-        let params = json!({ "agentId": agent_id });
-        let answer: Answer = self.call("agents.files.list", &params, READ).await?;
-        Ok(answer.files)
+    pub async fn files_list(&self, agent_id: &str) -> Result<Listing, CallError> {
+        self.call("agents.files.list", &json!({ "agentId": agent_id }), READ)
+            .await
     }
 
     /// Reads one workspace file; one that is not there answers with `missing`.

@@ -32,6 +32,6 @@ pub use journal::{Journal, JournalError};
 pub use link::{GatewayEvent, Link, LinkState};
 pub use observed::Observed;
 pub use pool::{Pool, PoolEvent, PoolEventKind, PoolOptions};
-pub use reply::{AgentRow, CronJob, Deletion, FileInfo, Model, Patched, Roster, Scratch};
+pub use reply::{AgentRow, CronJob, Deletion, FileInfo, Listing, Model, Patched, Roster, Scratch};
 pub use wish::{EntryWish, ForeignHeartbeats};
 pub use writer::{Applied, Deleted, Writer};

@@ -54,6 +54,15 @@ pub struct Deletion {
     pub purge_failed: bool,
 }
 
+/// A workspace and what lies in it, `agents.files.list`. IDENTITY.md is never listed, and no row has a hash or content.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Listing {
+    /// The workspace's path on the gateway's machine.
+    pub workspace: String,
+    /// The files.
+    pub files: Vec<FileInfo>,
+}
+
 /// One workspace file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -92,18 +92,20 @@ pub enum SeenChecklist {
     },
 }
 
-/// One write. In the order of the plan; what fails stops the rest of its kind only.
+/// The entry as the config writer is to make it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntryStep {
+    /// Keys to set.
+    pub set: Keys,
+    /// Keys to remove.
+    pub unset: BTreeSet<String>,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// One write to the workspace or the heartbeat monitor. They do not depend on each other.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Hand the entry to the config writer.
-    WriteEntry {
-        /// Keys to set.
-        set: Keys,
-        /// Keys to remove.
-        unset: BTreeSet<String>,
-        /// Why.
-        cause: Cause,
-    },
     /// Write a file.
     WriteFile {
         /// Which.
@@ -137,7 +139,6 @@ impl Step {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::WriteEntry { .. } => "write_entry",
             Self::WriteFile { .. } => "write_file",
             Self::WriteChecklist { .. } => "write_checklist",
         }
@@ -147,9 +148,11 @@ impl Step {
 /// What to do next, and what is found to stand as it should.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
+    /// The entry, if it is not as wanted. Then nothing else is planned yet: files need an agent to belong to.
+    pub entry: Option<EntryStep>,
     /// Files to read before the rest can be decided.
     pub reads: BTreeSet<FileName>,
-    /// Writes.
+    /// Writes to workspace and monitor.
     pub steps: Vec<Step>,
     /// Files that need no write, as they are to be recorded.
     pub files: Vec<FileStatus>,
@@ -161,7 +164,7 @@ impl Plan {
     /// Whether the world is as wanted.
     #[must_use]
     pub fn is_converged(&self) -> bool {
-        self.reads.is_empty() && self.steps.is_empty()
+        self.entry.is_none() && self.reads.is_empty() && self.steps.is_empty()
     }
 }
 
@@ -180,13 +183,13 @@ pub fn plan(wanted: Wanted<'_>, record: &AgentStatus, seen: &Seen) -> Plan {
         } else {
             Cause::Ours
         };
-        let step = Step::WriteEntry {
+        let entry = EntryStep {
             set: wanted.keys.clone(),
             unset: surplus,
             cause,
         };
         return Plan {
-            steps: vec![step],
+            entry: Some(entry),
             ..Plan::default()
         };
     }

@@ -50,8 +50,14 @@ pub fn judge(url: &str, secret: Option<&SecretProblem>, link: &LinkView) -> Vec<
     let unknown = |type_, reason, what: &str| Judgement::unknown(type_, reason, what);
     let mut judgements = match link {
         LinkView::None | LinkView::Connecting => {
-            let waits = if *link == LinkView::None { "Not tried: there is no credential to connect with." } else { "The connection is being opened." };
-            [REACHABLE, AUTHENTICATED, COMPATIBLE].map(|type_| unknown(type_, Reason::Pending, waits)).to_vec()
+            let waits = if *link == LinkView::None {
+                "Not tried: there is no credential to connect with."
+            } else {
+                "The connection is being opened."
+            };
+            [REACHABLE, AUTHENTICATED, COMPATIBLE]
+                .map(|type_| unknown(type_, Reason::Pending, waits))
+                .to_vec()
         }
         LinkView::Away { reason, message } => {
             let waits = "Not known while the gateway does not answer.";
@@ -64,23 +70,46 @@ pub fn judge(url: &str, secret: Option<&SecretProblem>, link: &LinkView) -> Vec<
         LinkView::Refused { reason, message } => vec![
             Judgement::holds(REACHABLE, Reason::Connected, format!("{url} answers.")),
             Judgement::fails(AUTHENTICATED, *reason, message),
-            unknown(COMPATIBLE, *reason, "Not known before the gateway lets the operator in."),
+            unknown(
+                COMPATIBLE,
+                *reason,
+                "Not known before the gateway lets the operator in.",
+            ),
         ],
         LinkView::Up { missing, version } => vec![
             Judgement::holds(REACHABLE, Reason::Connected, format!("Connected to {url}.")),
-            Judgement::holds(AUTHENTICATED, Reason::Authenticated, "The gateway accepted the credential."),
+            Judgement::holds(
+                AUTHENTICATED,
+                Reason::Authenticated,
+                "The gateway accepted the credential.",
+            ),
             if missing.is_empty() {
-                Judgement::holds(COMPATIBLE, Reason::Compatible, format!("OpenClaw {version} has all that the operator needs."))
+                Judgement::holds(
+                    COMPATIBLE,
+                    Reason::Compatible,
+                    format!("OpenClaw {version} has all that the operator needs."),
+                )
             } else {
-                let message = format!("OpenClaw {version} lacks {}. No Agent is written to it; update the gateway to 2026.8.1 or later.", missing.join("; "));
+                let message = format!(
+                    "OpenClaw {version} lacks {}. No Agent is written to it; update the gateway to 2026.8.1 or later.",
+                    missing.join("; ")
+                );
                 Judgement::fails(COMPATIBLE, Reason::Incompatible, message)
             },
         ],
     };
     if let Some(problem) = secret {
-        let kept = if matches!(link, LinkView::Up { .. }) { " The open connection is kept, because Agents hold claims on this gateway." } else { "" };
+        let kept = if matches!(link, LinkView::Up { .. }) {
+            " The open connection is kept, because Agents hold claims on this gateway."
+        } else {
+            ""
+        };
         judgements.retain(|judgement| judgement.type_ != AUTHENTICATED);
-        judgements.push(Judgement::fails(AUTHENTICATED, problem.reason, format!("{}{kept}", problem.message)));
+        judgements.push(Judgement::fails(
+            AUTHENTICATED,
+            problem.reason,
+            format!("{}{kept}", problem.message),
+        ));
     }
     judgements
 }
@@ -91,9 +120,20 @@ pub fn waits_for(mut holders: Vec<String>) -> Judgement {
     const NAMED: usize = 5;
     holders.sort();
     let more = holders.len().saturating_sub(NAMED);
-    let named = holders.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let message = format!("Deletion waits for the Agents that are on this gateway: {named}{rest}. Delete them; the Gateway goes by itself then.");
+    let named = holders
+        .iter()
+        .take(NAMED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    let rest = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    let message = format!(
+        "Deletion waits for the Agents that are on this gateway: {named}{rest}. Delete them; the Gateway goes by itself then."
+    );
     Judgement::fails(READY, Reason::AgentsRemain, message)
 }
 
@@ -104,28 +144,91 @@ mod tests {
 
     fn statuses(secret: Option<&SecretProblem>, link: &LinkView) -> Vec<(Status, Reason)> {
         let mut judgements = judge("ws://gw:1", secret, link);
-        judgements.sort_by_key(|judgement| [REACHABLE, AUTHENTICATED, COMPATIBLE].iter().position(|type_| *type_ == judgement.type_));
-        judgements.iter().map(|judgement| (judgement.status, judgement.reason)).collect()
+        judgements.sort_by_key(|judgement| {
+            [REACHABLE, AUTHENTICATED, COMPATIBLE]
+                .iter()
+                .position(|type_| *type_ == judgement.type_)
+        });
+        judgements
+            .iter()
+            .map(|judgement| (judgement.status, judgement.reason))
+            .collect()
     }
 
     #[test]
     fn conditions_follow_the_link() {
         use Status::{False, True, Unknown};
-        let up = |missing| LinkView::Up { missing, version: "2026.9.6".into() };
-        let refused = LinkView::Refused { reason: Reason::Unauthorized, message: String::new() };
-        let away = LinkView::Away { reason: Reason::GatewayUnreachable, message: String::new() };
-        let missing = SecretProblem { reason: Reason::SecretNotFound, message: "gone.".into() };
+        let up = |missing| LinkView::Up {
+            missing,
+            version: "2026.9.6".into(),
+        };
+        let refused = LinkView::Refused {
+            reason: Reason::Unauthorized,
+            message: String::new(),
+        };
+        let away = LinkView::Away {
+            reason: Reason::GatewayUnreachable,
+            message: String::new(),
+        };
+        let missing = SecretProblem {
+            reason: Reason::SecretNotFound,
+            message: "gone.".into(),
+        };
         for (secret, link, expected) in [
-            (None, up(vec![]), [(True, Reason::Connected), (True, Reason::Authenticated), (True, Reason::Compatible)]),
-            (None, up(vec!["x"]), [(True, Reason::Connected), (True, Reason::Authenticated), (False, Reason::Incompatible)]),
-            (None, refused, [(True, Reason::Connected), (False, Reason::Unauthorized), (Unknown, Reason::Unauthorized)]),
+            (
+                None,
+                up(vec![]),
+                [
+                    (True, Reason::Connected),
+                    (True, Reason::Authenticated),
+                    (True, Reason::Compatible),
+                ],
+            ),
+            (
+                None,
+                up(vec!["x"]),
+                [
+                    (True, Reason::Connected),
+                    (True, Reason::Authenticated),
+                    (False, Reason::Incompatible),
+                ],
+            ),
+            (
+                None,
+                refused,
+                [
+                    (True, Reason::Connected),
+                    (False, Reason::Unauthorized),
+                    (Unknown, Reason::Unauthorized),
+                ],
+            ),
             (
                 None,
                 away,
-                [(False, Reason::GatewayUnreachable), (Unknown, Reason::GatewayUnreachable), (Unknown, Reason::GatewayUnreachable)],
+                [
+                    (False, Reason::GatewayUnreachable),
+                    (Unknown, Reason::GatewayUnreachable),
+                    (Unknown, Reason::GatewayUnreachable),
+                ],
             ),
-            (Some(&missing), LinkView::None, [(Unknown, Reason::Pending), (False, Reason::SecretNotFound), (Unknown, Reason::Pending)]),
-            (Some(&missing), up(vec![]), [(True, Reason::Connected), (False, Reason::SecretNotFound), (True, Reason::Compatible)]),
+            (
+                Some(&missing),
+                LinkView::None,
+                [
+                    (Unknown, Reason::Pending),
+                    (False, Reason::SecretNotFound),
+                    (Unknown, Reason::Pending),
+                ],
+            ),
+            (
+                Some(&missing),
+                up(vec![]),
+                [
+                    (True, Reason::Connected),
+                    (False, Reason::SecretNotFound),
+                    (True, Reason::Compatible),
+                ],
+            ),
         ] {
             assert_eq!(statuses(secret, &link), expected, "{link:?}");
         }
@@ -134,6 +237,9 @@ mod tests {
     #[test]
     fn a_gateway_that_waits_names_at_most_five_agents() {
         let message = waits_for((0..7).map(|n| format!("team/agent-{n}")).collect()).message;
-        assert!(message.contains("team/agent-4 and 2 more") && !message.contains("team/agent-5"), "{message}");
+        assert!(
+            message.contains("team/agent-4 and 2 more") && !message.contains("team/agent-5"),
+            "{message}"
+        );
     }
 }

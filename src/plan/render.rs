@@ -24,13 +24,16 @@ pub use problem::{Problem, RenderError, Text};
 
 use super::mark::Mark;
 
-/// Most Unicode characters of one file that the gateway shows to an agent: its `agents.defaults.bootstrapMaxChars`.
+/// Most characters of one file that the gateway shows to an agent: its `agents.defaults.bootstrapMaxChars`.
+///
+/// The gateway counts UTF-16 code units, white space at the end left out.
 pub const FILE_LIMIT: usize = 20_000;
-/// Most Unicode characters of all files together: the gateway's `agents.defaults.bootstrapTotalMaxChars`.
+/// Most characters of all files together, counted likewise: the gateway's `agents.defaults.bootstrapTotalMaxChars`.
 pub const TOTAL_LIMIT: usize = 60_000;
 
-/// Steps that one template may take. The longest built-in one takes a few hundred.
-const FUEL: u64 = 50_000;
+/// Steps that one template may take. The longest built-in one takes a few hundred; the most expensive steps there are
+/// (splitting the longest text into characters) made 50,000 last 14 s in a debug build, which is too long.
+const FUEL: u64 = 20_000;
 /// Bytes after which a template is stopped: more than any text of [`FILE_LIMIT`] characters can have.
 const OUTPUT_LIMIT: usize = 4 * (FILE_LIMIT + 1);
 
@@ -107,7 +110,6 @@ impl Renderer {
         );
         env.set_undefined_behavior(UndefinedBehavior::Strict);
         env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        env.set_debug(true);
         env.set_fuel(Some(FUEL));
         filters::register(&mut env);
         for (text, source) in BUILT_IN {
@@ -151,12 +153,11 @@ impl Renderer {
             checklist.unwrap_or(&Source::BuiltIn),
             &variables,
         );
-        problems.extend(too_large(&files));
+        problems.extend(too_large(&files, checklist.as_deref().unwrap_or_default()));
         match checklist {
             Ok(checklist) if problems.is_empty() => Ok(Workspace { files, checklist }),
-            Ok(_) => Err(RenderError::new(problems)),
-            Err(found) => {
-                problems.extend(found);
+            outcome => {
+                problems.extend(outcome.err().into_iter().flatten());
                 Err(RenderError::new(problems))
             }
         }
@@ -248,7 +249,7 @@ fn failure(text: Text, error: &Error) -> Problem {
     if error.kind() == ErrorKind::OutOfFuel {
         return Problem::OutOfFuel { text, limit: FUEL };
     }
-    Problem::template(text, error.line().unwrap_or_default(), describe(error))
+    Problem::template(text, error.line().unwrap_or_default(), &describe(error))
 }
 
 /// The engine's words without the place, which a [`Problem`] has by itself.
@@ -278,17 +279,20 @@ fn marked(name: FileName, text: String, mark: Option<&Mark>) -> String {
     }
 }
 
-fn too_large(files: &[Rendered]) -> Vec<Problem> {
+/// What is too long. The checklist does not count among the files: it comes with a heartbeat, not with every session.
+fn too_large(files: &[Rendered], checklist: &str) -> Vec<Problem> {
     let sizes: Vec<(FileName, usize)> = files
         .iter()
-        .map(|file| (file.name, file.text.chars().count()))
+        .map(|file| (file.name, characters(&file.text)))
         .collect();
     let mut problems: Vec<Problem> = sizes
         .iter()
+        .map(|(name, chars)| (Text::File(*name), *chars))
+        .chain([(Text::Checklist, characters(checklist))])
         .filter(|(_, chars)| *chars > FILE_LIMIT)
-        .map(|(name, chars)| Problem::FileTooLarge {
-            text: Text::File(*name),
-            chars: *chars,
+        .map(|(text, chars)| Problem::FileTooLarge {
+            text,
+            chars,
             limit: FILE_LIMIT,
         })
         .collect();
@@ -303,4 +307,9 @@ fn too_large(files: &[Rendered]) -> Vec<Problem> {
         });
     }
     problems
+}
+
+/// The length of a text as the gateway counts it.
+fn characters(text: &str) -> usize {
+    text.trim_end().encode_utf16().count()
 }

@@ -104,7 +104,7 @@ pub enum Policy {
 pub enum Source {
     /// Our own template for this file.
     BuiltIn,
-    /// A user's text, byte for byte; from the object itself or from a ConfigMap.
+    /// A user's text, byte for byte; from the object itself or from a `ConfigMap`.
     Verbatim(String),
     /// A user's template, rendered with the variables of [`Context`](super::Context).
     Template(String),

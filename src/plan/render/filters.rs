@@ -1,14 +1,13 @@
-//! The filters that templates may use. Each one's result is at most [`LARGEST`] bytes, or not longer than what goes in:
-//! a chain of filters cannot be made to fill the memory.
+//! The filters that templates may use. Each one's result has at most [`OUTPUT_LIMIT`] bytes, or hardly more than what goes
+//! in: a chain of filters cannot be made to fill the memory.
 
 use std::borrow::Cow;
 
 use minijinja::{Environment, Error, ErrorKind, Value, filters, tests};
 
-/// Most bytes that one filter may make.
-const LARGEST: usize = 256 * 1024;
+use super::OUTPUT_LIMIT;
 
-/// Every filter and test there is, for the messages of the syntax check.
+/// The words that may stand after `|`.
 pub(super) const FILTERS: [&str; 15] = [
     "blockquote",
     "capitalize",
@@ -135,13 +134,13 @@ fn is_line_break(c: char) -> bool {
 }
 
 fn within_limit(bytes: usize) -> Result<(), Error> {
-    if bytes <= LARGEST {
+    if bytes <= OUTPUT_LIMIT {
         Ok(())
     } else {
         Err(Error::new(
             ErrorKind::InvalidOperation,
             format!(
-                "a filter would make more than {LARGEST} bytes of text; shorten what goes into it"
+                "a filter would make more than {OUTPUT_LIMIT} bytes of text; shorten what goes into it"
             ),
         ))
     }

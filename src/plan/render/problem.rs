@@ -10,6 +10,8 @@ use super::FileName;
 
 /// Most problems that one message tells.
 const SHOWN: usize = 12;
+/// Most characters of one detail: it may repeat a word of the template, which may be the whole template.
+const DETAIL: usize = 300;
 
 /// A text that is rendered: a workspace file, or the heartbeat checklist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,23 +77,23 @@ pub enum Problem {
         text: Text,
     },
     /// A text of which an agent would see only a part.
-    #[error("{text}: {chars} characters, and an agent is shown at most {limit}; shorten it")]
+    #[error("{text}: {chars} characters, and the limit is {limit}; shorten it")]
     FileTooLarge {
         /// Which text.
         text: Text,
-        /// In Unicode characters, with the mark where there is one.
+        /// As the gateway counts, with the mark where there is one.
         chars: usize,
-        /// In Unicode characters.
+        /// As the gateway counts.
         limit: usize,
     },
     /// Files of which an agent would see only a part when they come together.
     #[error(
-        "all files together: {chars} characters, and an agent is shown at most {limit}; shorten the longest, {longest}"
+        "all files together: {chars} characters, and the limit is {limit}; shorten the longest, {longest}"
     )]
     TotalTooLarge {
-        /// In Unicode characters.
+        /// As the gateway counts.
         chars: usize,
-        /// In Unicode characters.
+        /// As the gateway counts.
         limit: usize,
         /// The file where shortening helps most.
         longest: FileName,
@@ -99,11 +101,24 @@ pub enum Problem {
 }
 
 impl Problem {
-    pub(super) fn template(text: Text, line: usize, detail: impl Into<String>) -> Self {
+    /// A problem in a template; line 0 stands for a place that is not known.
+    pub(super) fn template(text: Text, line: usize, detail: &str) -> Self {
         Self::Template {
             text,
             line: (line > 0).then_some(line),
-            detail: detail.into(),
+            detail: detail.chars().take(DETAIL).collect(),
+        }
+    }
+
+    /// The text, then the line; what concerns all files comes last.
+    fn place(&self) -> (bool, Option<Text>, Option<usize>) {
+        match self {
+            Self::Template { text, line, .. } => (false, Some(*text), *line),
+            Self::OutOfFuel { text, .. }
+            | Self::OutputTooLarge { text, .. }
+            | Self::NoBuiltIn { text }
+            | Self::FileTooLarge { text, .. } => (false, Some(*text), None),
+            Self::TotalTooLarge { .. } => (true, None, None),
         }
     }
 }
@@ -130,20 +145,6 @@ impl RenderError {
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
-    }
-}
-
-impl Problem {
-    /// The text, then the line; what concerns all files comes last.
-    fn place(&self) -> (bool, Option<Text>, Option<usize>) {
-        match self {
-            Self::Template { text, line, .. } => (false, Some(*text), *line),
-            Self::OutOfFuel { text, .. }
-            | Self::OutputTooLarge { text, .. }
-            | Self::NoBuiltIn { text }
-            | Self::FileTooLarge { text, .. } => (false, Some(*text), None),
-            Self::TotalTooLarge { .. } => (true, None, None),
-        }
     }
 }
 

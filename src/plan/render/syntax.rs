@@ -5,7 +5,7 @@
 //! (`*`, `~`, `set`, blocks that capture), because fuel counts steps and not memory: thirty doublings fill a machine.
 //! Before that the tokens are counted: the engine walks long expressions by recursion, and would overflow the stack.
 
-use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, ForLoop, Spanned, Stmt};
+use minijinja::machinery::ast::{BinOp, BinOpKind, CallArg, Expr, ForLoop, Spanned, Stmt};
 use minijinja::machinery::{Span, Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
@@ -21,8 +21,6 @@ const ALIKE: f64 = 0.85;
 const TAG_LIMIT: usize = 200;
 /// Most `elif` in one template. Each nests the template one deeper; other statements the parser counts itself.
 const ELIF_LIMIT: usize = 50;
-/// Most characters of a name that a message repeats.
-const NAME_SHOWN: usize = 60;
 
 /// Everything in `source` that a template may not say; empty if it can be compiled.
 pub(super) fn check(
@@ -64,11 +62,11 @@ fn within_depth(text: Text, source: &str, config: SyntaxConfig) -> Result<(), Pr
         if in_tag > TAG_LIMIT {
             let detail =
                 format!("an expression of more than {TAG_LIMIT} words and signs; split it");
-            return Err(Problem::template(text, line, detail));
+            return Err(Problem::template(text, line, &detail));
         }
         if elifs > ELIF_LIMIT {
             let detail = format!("more than {ELIF_LIMIT} elif in one template; use fewer");
-            return Err(Problem::template(text, line, detail));
+            return Err(Problem::template(text, line, &detail));
         }
     }
     Ok(())
@@ -83,7 +81,7 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn report(&mut self, span: Span, detail: impl Into<String>) {
+    fn report(&mut self, span: Span, detail: &str) {
         let line = usize::from(span.start_line);
         self.problems
             .push(Problem::template(self.text, line, detail));
@@ -92,7 +90,7 @@ impl<'a> Check<'a> {
     fn refuse(&mut self, span: Span, what: &str) {
         self.report(
             span,
-            format!("{what} cannot be used here; templates offer variables, filters, comparisons, if and for"),
+            &format!("{what} cannot be used here; templates offer variables, filters, comparisons, if and for"),
         );
     }
 
@@ -148,7 +146,7 @@ impl<'a> Check<'a> {
                 let name = var.id;
                 self.report(
                     var.span(),
-                    format!(r#"variable "{name}" holds the text "true" or "false"; write {name} == "true""#),
+                    &format!(r#"variable "{name}" holds the text "true" or "false"; write {name} == "true""#),
                 );
             }
             Expr::UnaryOp(unary) => self.condition(&unary.expr),
@@ -165,17 +163,14 @@ impl<'a> Check<'a> {
             Expr::Const(_) => {}
             Expr::Var(var) => self.variable(var.id, var.span()),
             Expr::UnaryOp(unary) => self.condition(&unary.expr),
-            Expr::BinOp(binary) => {
-                if let Some(hint) = refused_operator(binary.op) {
-                    self.report(binary.span(), hint);
-                }
-                self.expression(&binary.left);
-                self.operand(&binary.right);
-            }
+            Expr::BinOp(binary) => self.binary(binary),
             Expr::Compare(compare) => {
                 self.expression(&compare.expr);
+                let mut left = &compare.expr;
                 for operand in &compare.ops {
+                    self.comparable(left, &operand.expr);
                     self.operand(&operand.expr);
+                    left = &operand.expr;
                 }
             }
             Expr::IfExpr(choice) => {
@@ -187,7 +182,7 @@ impl<'a> Check<'a> {
             }
             Expr::Filter(filter) => {
                 if !FILTERS.contains(&filter.name) {
-                    self.report(filter.span(), unknown("filter", filter.name, &FILTERS));
+                    self.report(filter.span(), &unknown("filter", filter.name, &FILTERS));
                 }
                 if let Some(input) = &filter.expr {
                     self.expression(input);
@@ -196,7 +191,7 @@ impl<'a> Check<'a> {
             }
             Expr::Test(test) => {
                 if !TESTS.contains(&test.name) {
-                    self.report(test.span(), unknown("test", test.name, &TESTS));
+                    self.report(test.span(), &unknown("test", test.name, &TESTS));
                 }
                 self.expression(&test.expr);
                 self.arguments(&test.args, test.span());
@@ -214,6 +209,62 @@ impl<'a> Check<'a> {
             Expr::List(other) => self.refuse(other.span(), "a list outside of in"),
             Expr::Tuple(other) => self.refuse(other.span(), "a tuple"),
             Expr::Map(other) => self.refuse(other.span(), "a map"),
+        }
+    }
+
+    fn binary(&mut self, binary: &'a Spanned<BinOp<'a>>) {
+        match binary.op {
+            BinOpKind::ScAnd => self.condition(&binary.left),
+            BinOpKind::ScOr => self.expression(&binary.left),
+            BinOpKind::Concat | BinOpKind::Add => {
+                self.report(
+                    binary.span(),
+                    "texts cannot be joined with ~ or +; write one {{ }} after the other",
+                );
+                self.expression(&binary.left);
+            }
+            BinOpKind::Sub
+            | BinOpKind::Mul
+            | BinOpKind::Div
+            | BinOpKind::FloorDiv
+            | BinOpKind::Rem
+            | BinOpKind::Pow => {
+                self.report(
+                    binary.span(),
+                    "templates cannot calculate; every variable is a text",
+                );
+                self.expression(&binary.left);
+            }
+            BinOpKind::Eq
+            | BinOpKind::Ne
+            | BinOpKind::Lt
+            | BinOpKind::Lte
+            | BinOpKind::Gt
+            | BinOpKind::Gte
+            | BinOpKind::In => {
+                self.comparable(&binary.left, &binary.right);
+                self.expression(&binary.left);
+            }
+        }
+        self.operand(&binary.right);
+    }
+
+    /// Refuses to compare one of our variables with a number or `true`: every variable is a text, so that the answer
+    /// would always be "no", and nobody would know why.
+    fn comparable(&mut self, left: &'a Expr<'a>, right: &'a Expr<'a>) {
+        let ((Expr::Var(var), Expr::Const(constant)) | (Expr::Const(constant), Expr::Var(var))) =
+            (left, right)
+        else {
+            return;
+        };
+        if constant.value.as_str().is_none() && !self.scope.contains(&var.id) {
+            let name = var.id;
+            // The engine writes True, as Python does.
+            let value = constant.value.to_string().to_lowercase();
+            self.report(
+                constant.span(),
+                &format!(r#"variable "{name}" is a text; compare it with one: write "{value}""#),
+            );
         }
     }
 
@@ -238,40 +289,13 @@ impl<'a> Check<'a> {
     fn variable(&mut self, name: &str, span: Span) {
         if !self.scope.contains(&name) && !self.variables.contains(&name) {
             let known: Vec<&str> = self.scope.iter().chain(self.variables).copied().collect();
-            self.report(span, unknown("variable", name, &known));
+            self.report(span, &unknown("variable", name, &known));
         }
-    }
-}
-
-fn refused_operator(op: BinOpKind) -> Option<&'static str> {
-    match op {
-        BinOpKind::Concat | BinOpKind::Add => {
-            Some("texts cannot be joined with ~ or +; write one {{ }} after the other")
-        }
-        BinOpKind::Sub
-        | BinOpKind::Mul
-        | BinOpKind::Div
-        | BinOpKind::FloorDiv
-        | BinOpKind::Rem
-        | BinOpKind::Pow => Some("templates cannot calculate; every variable is a text"),
-        BinOpKind::Eq
-        | BinOpKind::Ne
-        | BinOpKind::Lt
-        | BinOpKind::Lte
-        | BinOpKind::Gt
-        | BinOpKind::Gte
-        | BinOpKind::ScAnd
-        | BinOpKind::ScOr
-        | BinOpKind::In => None,
     }
 }
 
 /// Names what is not known, and the nearest name that is; where none is near, all of a short list.
 fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
-    if name.chars().count() > NAME_SHOWN {
-        let start: String = name.chars().take(NAME_SHOWN).collect();
-        return format!(r#"unknown {kind} "{start}...""#);
-    }
     let nearest = known
         .iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate))
@@ -280,7 +304,7 @@ fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
     match nearest {
         Some((_, candidate)) => format!(r#"unknown {kind} "{name}"; did you mean "{candidate}"?"#),
         None if kind == "variable" => {
-            format!(r#"unknown variable "{name}"; the README lists the variables there are"#)
+            format!(r#"unknown variable "{name}"; docs/templates.md lists them"#)
         }
         None => format!(r#"unknown {kind} "{name}"; there are {}"#, known.join(", ")),
     }

@@ -1,0 +1,223 @@
+//! The end of an Agent: what is ours is taken off the gateway, what is not is never touched, and nothing hangs for ever.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+
+use crate::{
+    api::{
+        Agent, Gateway,
+        agent::{Place, PlaceState},
+        annotation::{FINALIZER, FORCE_DELETE},
+        condition::{self, Judgement, READY},
+        reason::Reason,
+    },
+    controller::{
+        agent::{accept::accept, observe, text},
+        context::Context,
+        gateway::age_of_deletion,
+        runner::{Next, ReconcileError},
+    },
+    gateway::{self, CallError, Deleted, EntryWish, Link, WriteError},
+    kube::apply,
+    plan::{mark, render::FileName},
+};
+
+/// Longest wait between two tries while the gateway is away; a link that comes up wakes the Agent anyway.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// Ends one Agent.
+pub(super) async fn end(agent: Arc<Agent>, context: &Context) -> Result<Next, ReconcileError> {
+    if !agent
+        .finalizers()
+        .iter()
+        .any(|finalizer| finalizer == FINALIZER)
+    {
+        return Ok(Next::Change);
+    }
+    if agent
+        .annotations()
+        .get(FORCE_DELETE)
+        .is_some_and(|value| value == "true")
+    {
+        let note = "The annotation force-delete was set: what is on the gateway was left there.";
+        context.warn(&agent.object_ref(&()), "ForceDeleted", note);
+        return let_go(&agent, context).await;
+    }
+    let Some(place) = place(&agent, context).await? else {
+        return let_go(&agent, context).await;
+    };
+    let gateway = context
+        .world
+        .gateway_with_uid(&place.gateway, &place.gateway_uid);
+    let link = context
+        .pool
+        .get(&place.gateway_uid)
+        .filter(|_| context.down_since(&place.gateway_uid).is_none());
+    let error = match link {
+        Some(link) => match clean(&agent, &place, &link, context).await {
+            Ok(()) => return let_go(&agent, context).await,
+            Err(error) => Some(error),
+        },
+        None => None,
+    };
+    let left = time_left(&agent, gateway.as_deref(), context);
+    if left.is_zero() {
+        let note = format!(
+            "Gateway {} could not be asked to delete agent {:?} in time, so it may still be there. Remove it by hand: openclaw agents delete {}",
+            place.gateway.name, place.agent_id, place.agent_id
+        );
+        context.warn(&agent.object_ref(&()), "LeftOnGateway", &note);
+        return let_go(&agent, context).await;
+    }
+    say_waiting(&agent, &place, context).await?;
+    error.map_or(Ok(Next::Within(left.min(RETRY))), Err)
+}
+
+/// The place that is ours by claim or, where the status is lost, by the mark as read now.
+async fn place(agent: &Agent, context: &Context) -> Result<Option<Place>, ReconcileError> {
+    if let Some(place) = agent.status.iter().flat_map(|status| &status.places).next() {
+        return Ok(Some(place.clone()));
+    }
+    let Ok(accepted) = accept(agent, context) else {
+        return Ok(None);
+    };
+    let Some(link) = context
+        .pool
+        .get(&accepted.gateway_uid)
+        .filter(|_| context.down_since(&accepted.gateway_uid).is_none())
+    else {
+        return Ok(None);
+    };
+    let found = observe::mark(&link, &accepted.agent_id).await?;
+    Ok((found == Some(text::mark(agent, context))).then(|| Place {
+        gateway_uid: accepted.gateway_uid.clone(),
+        agent_id: accepted.agent_id.clone(),
+        state: PlaceState::Registered,
+        gateway: accepted.gateway_name.clone(),
+    }))
+}
+
+/// Takes the agent off the gateway. What is missing counts as done.
+async fn clean(
+    agent: &Agent,
+    place: &Place,
+    link: &Link,
+    context: &Context,
+) -> Result<(), ReconcileError> {
+    let writer = context
+        .pool
+        .writer(&place.gateway_uid)
+        .ok_or(CallError::Disconnected { sent: false })?;
+    context.metrics.plan_step("delete_agent");
+    match writer.delete(&place.agent_id, true).await {
+        Ok(Deleted::Deleted) => {
+            let note = format!(
+                "Agent {:?} was deleted on Gateway {}; its files are in the gateway's trash.",
+                place.agent_id, place.gateway.name
+            );
+            context.tell(&agent.object_ref(&()), "Deleted", &note);
+            Ok(())
+        }
+        Ok(Deleted::Missing) => Ok(()),
+        Err(WriteError::Call(CallError::AgentCannotBeDeleted { message })) => {
+            retire(agent, place, link, &writer).await?;
+            let note = format!(
+                "The gateway does not delete agent {:?}: {message}. Our heartbeat settings and mark were taken out, the agent stays. Remove it there once the gateway lets it go.",
+                place.agent_id
+            );
+            context.warn(&agent.object_ref(&()), "LeftOnGateway", &note);
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes our heartbeat and our mark out of an agent that the gateway never deletes.
+async fn retire(
+    agent: &Agent,
+    place: &Place,
+    link: &Link,
+    writer: &gateway::Writer,
+) -> Result<(), ReconcileError> {
+    let own = agent.status.iter().flat_map(|status| &status.own_keys);
+    let wish = EntryWish {
+        agent_id: place.agent_id.clone(),
+        set: BTreeMap::new(),
+        unset: own
+            .filter(|path| path.starts_with("heartbeat."))
+            .cloned()
+            .collect(),
+        must_be_absent: false,
+        foreign_heartbeats: gateway::ForeignHeartbeats::Stop,
+    };
+    writer.apply(wish).await?;
+    let name = FileName::Agents.as_str();
+    let file = link.files_get(&place.agent_id, name).await?;
+    if let Some(text) = file
+        .content
+        .as_deref()
+        .filter(|text| mark::Mark::find(text).is_some())
+    {
+        link.files_set(
+            &place.agent_id,
+            name,
+            mark::strip(text),
+            file.hash.as_deref(),
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// How long the deletion may still wait for the gateway: long while it is only away, short when the Gateway or the namespace goes too.
+fn time_left(agent: &Agent, gateway: Option<&Gateway>, context: &Context) -> Duration {
+    let age = age_of_deletion(agent);
+    let long = context.settings.deletion_deadline.saturating_sub(age);
+    let short = context.settings.teardown_deadline;
+    let namespace_goes = context
+        .world
+        .is_terminating(&agent.namespace().unwrap_or_default());
+    match gateway {
+        None => long.min(short.saturating_sub(age)),
+        Some(_) if namespace_goes => long.min(short.saturating_sub(age)),
+        Some(gateway) if gateway.metadata.deletion_timestamp.is_some() => {
+            long.min(short.saturating_sub(age.min(age_of_deletion(gateway))))
+        }
+        Some(_) => long,
+    }
+}
+
+/// Says in the status what the deletion waits for.
+async fn say_waiting(
+    agent: &Agent,
+    place: &Place,
+    context: &Context,
+) -> Result<(), ReconcileError> {
+    let message = format!(
+        "Deletion waits for Gateway {}, which does not answer or could not delete the agent yet. To let go without it: kubectl annotate oca {} mission.openclaw.dev/force-delete=true",
+        place.gateway.name,
+        agent.name_any()
+    );
+    let known = agent.status.clone().unwrap_or_default();
+    let mut next = known.clone();
+    next.observed_generation = agent.metadata.generation;
+    let judgement = Judgement::fails(READY, Reason::Deleting, message);
+    condition::AGENT.merge(
+        &mut next.conditions,
+        vec![judgement],
+        agent.metadata.generation,
+        Timestamp::now(),
+    );
+    if next != known {
+        let written = apply::patch_status(&context.clients.request, agent, &next).await?;
+        context.world.latest_agents.remember(&Arc::new(written));
+    }
+    Ok(())
+}
+
+async fn let_go(agent: &Agent, context: &Context) -> Result<Next, ReconcileError> {
+    apply::remove_finalizer(&context.clients.request, agent, FINALIZER).await?;
+    Ok(Next::Change)
+}

@@ -1,0 +1,100 @@
+//! Reads of the gateway that one Agent's plan asks for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future;
+
+use crate::{
+    gateway::{CallError, FileInfo, Link},
+    plan::{
+        agent::{SeenChecklist, SeenFile},
+        entry,
+        files::{Listed, Read},
+        mark::Mark,
+        render::FileName,
+    },
+};
+
+/// The workspace's path and what the listing shows of each file.
+pub(super) async fn files(
+    link: &Link,
+    agent_id: &str,
+) -> Result<(String, BTreeMap<FileName, SeenFile>), CallError> {
+    let listing = link.files_list(agent_id).await?;
+    let row = |name: FileName| listing.files.iter().find(|file| file.name == name.as_str());
+    let seen = FileName::ALL.into_iter().map(|name| {
+        let listed = match row(name) {
+            // Never listed, whether it is there or not.
+            _ if name == FileName::Identity => Listed::No,
+            None => Listed::Missing,
+            Some(file) if file.missing => Listed::Missing,
+            Some(file) => Listed::Present {
+                size: size(file),
+                modified: modified(file),
+            },
+        };
+        (name, SeenFile { listed, read: None })
+    });
+    let seen = seen.collect();
+    Ok((listing.workspace, seen))
+}
+
+/// Reads the files whose listing leaves a doubt.
+pub(super) async fn read(
+    link: &Link,
+    agent_id: &str,
+    names: &BTreeSet<FileName>,
+) -> Result<Vec<(FileName, Read)>, CallError> {
+    let reads = names.iter().map(|name| async move {
+        let file = link.files_get(agent_id, name.as_str()).await?;
+        let read = if file.missing {
+            Read::Missing
+        } else {
+            let hash = file
+                .hash
+                .clone()
+                .unwrap_or_else(|| entry::sha256(file.content.as_deref().unwrap_or_default()));
+            Read::Present {
+                hash,
+                size: size(&file),
+                modified: modified(&file),
+            }
+        };
+        Ok((*name, read))
+    });
+    future::try_join_all(reads).await
+}
+
+/// The ownership mark in the agent's AGENTS.md.
+pub(super) async fn mark(link: &Link, agent_id: &str) -> Result<Option<Mark>, CallError> {
+    match link.files_get(agent_id, FileName::Agents.as_str()).await {
+        Ok(file) => Ok(file.content.as_deref().and_then(Mark::find)),
+        Err(CallError::AgentNotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The heartbeat checklist in the monitor `job`.
+pub(super) async fn checklist(link: &Link, job: Option<&str>) -> Result<SeenChecklist, CallError> {
+    let Some(job) = job else {
+        return Ok(SeenChecklist::NoMonitor);
+    };
+    let scratch = link.scratch_get(job).await?;
+    Ok(scratch
+        .content
+        .map_or(SeenChecklist::None, |content| SeenChecklist::Some {
+            sha256: entry::sha256(&content),
+            revision: i64::try_from(scratch.revision).unwrap_or(i64::MAX),
+        }))
+}
+
+/// Size of a file in bytes.
+pub(super) fn size(file: &FileInfo) -> i64 {
+    file.size
+        .map_or(0, |size| i64::try_from(size).unwrap_or(i64::MAX))
+}
+
+/// Time of a file's last change in milliseconds since 1970.
+pub(super) fn modified(file: &FileInfo) -> Option<i64> {
+    file.updated_at_ms.and_then(|time| i64::try_from(time).ok())
+}

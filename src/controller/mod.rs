@@ -1,0 +1,301 @@
+//! The shell: gather, plan, execute, status. One file per kind, one runner around all of them.
+//!
+//! No rule about what should happen stands here; that is `plan`. No wire format either; that is `gateway` and `kube`.
+
+mod agent;
+mod board;
+mod context;
+mod gateway;
+mod journal;
+mod runner;
+mod watch;
+mod world;
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use futures_util::{Stream, StreamExt, future, stream};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, Resource, ResourceExt,
+    runtime::{
+        Controller,
+        controller::Config,
+        reflector::{ObjectRef, Store, store::Writer},
+        watcher,
+    },
+};
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    api::{Agent, Board, Gateway, reference::GatewayName},
+    controller::{
+        context::Context,
+        runner::{Next, ReconcileError, Runner},
+        watch::{Reporter, Writers},
+        world::{Queues, World, queue},
+    },
+    gateway::{Pool, PoolEvent, PoolEventKind, PoolOptions},
+    kube::{client::Clients, events::Events},
+    metrics::{self, Metrics},
+    plan::{
+        mark::{ClusterId, InvalidClusterId},
+        render::{BuiltInError, Renderer},
+    },
+    server::Readiness,
+    settings::Settings,
+};
+
+/// Longest wait for running reconciles at the end; below the 30 s that Kubernetes gives a pod by default.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Why the controllers cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The cluster's identity is not readable.
+    #[error(
+        "cannot read namespace kube-system, whose uid is the cluster's identity in ownership marks: {0}. Allow it (get on namespaces), or give --cluster-id"
+    )]
+    ClusterId(#[source] Box<kube::Error>),
+    /// The cluster's identity cannot stand in a mark.
+    #[error(transparent)]
+    InvalidClusterId(#[from] InvalidClusterId),
+    /// A template of ours does not compile.
+    #[error(transparent)]
+    BuiltIn(#[from] BuiltInError),
+}
+
+/// Runs all controllers until `stop`, then drains them.
+pub async fn run(
+    settings: Settings,
+    clients: Clients,
+    metrics: Metrics,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> Result<(), StartError> {
+    let cluster_id = cluster_id(&settings, &clients).await?;
+    let renderer = Renderer::new()?;
+    let tasks = TaskTracker::new();
+    let events = Events::start(clients.request.clone());
+    let pool = Pool::new(PoolOptions {
+        writes_per_minute: settings.config_writes_per_minute as usize,
+    });
+    let reporter = Reporter::start(clients.request.clone(), events.clone(), &tasks);
+
+    let (gateways, gateway_queue) = queue::<Gateway>();
+    let (boards, board_queue) = queue::<Board>();
+    let (agents, agent_queue) = queue::<Agent>();
+    let queues = Queues {
+        gateways,
+        boards,
+        agents,
+    };
+    let writers = Writers {
+        gateways: Writer::default(),
+        boards: Writer::default(),
+        agents: Writer::default(),
+        namespaces: Writer::default(),
+    };
+    let world = Arc::new(World::new(
+        writers.gateways.as_reader(),
+        writers.boards.as_reader(),
+        writers.agents.as_reader(),
+        writers.namespaces.as_reader(),
+        queues,
+    ));
+    let watches = CancellationToken::new();
+    let _end_watches = watches.clone().drop_guard();
+    watch::start(&clients.watch, writers, &world, &reporter, &tasks, &watches);
+
+    let stores = (
+        world.gateways.clone(),
+        world.boards.clone(),
+        world.agents.clone(),
+        world.namespaces.clone(),
+    );
+    let context = Arc::new(Context::new(
+        clients,
+        Arc::clone(&world),
+        pool,
+        events,
+        metrics.clone(),
+        renderer,
+        settings.reconcile,
+        cluster_id,
+    ));
+    tasks.spawn(
+        watches
+            .clone()
+            .run_until_cancelled_owned(follow_links(Arc::clone(&context))),
+    );
+
+    // Reconciles that see half of the objects would judge wrongly: an id's older owner, a Board, a claim.
+    let filled = async {
+        let _: (_, _, _, _) = tokio::join!(
+            stores.0.wait_until_ready(),
+            stores.1.wait_until_ready(),
+            stores.2.wait_until_ready(),
+            stores.3.wait_until_ready(),
+        );
+    };
+    if stop.run_until_cancelled(filled).await.is_none() {
+        return Ok(());
+    }
+    readiness.set_ready();
+    tracing::info!(
+        gateways = stores.0.len(),
+        boards = stores.1.len(),
+        agents = stores.2.len(),
+        "caches are filled; reconciling"
+    );
+
+    let running = future::join3(
+        drive(
+            stores.0,
+            gateway_queue,
+            Part::new(metrics::Controller::gateway, &settings, &context, &stop),
+            |object, context| async move { gateway::reconcile(object, &context).await },
+        ),
+        drive(
+            stores.1,
+            board_queue,
+            Part::new(metrics::Controller::board, &settings, &context, &stop),
+            |object, context| async move { board::reconcile(object, &context).await },
+        ),
+        drive(
+            stores.2,
+            agent_queue,
+            Part::new(metrics::Controller::agent, &settings, &context, &stop),
+            |object, context| async move { agent::reconcile(object, &context).await },
+        ),
+    );
+    tokio::pin!(running);
+    tokio::select! {
+        _ = &mut running => {}
+        () = stop.cancelled() => {
+            if tokio::time::timeout(DRAIN, &mut running).await.is_err() {
+                tracing::warn!(seconds = DRAIN.as_secs(), "reconciles still ran at the end of the drain; they go on after the next start");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What one controller is driven with.
+struct Part {
+    runner: Arc<Runner>,
+    concurrency: u16,
+    context: Arc<Context>,
+    stop: CancellationToken,
+}
+
+impl Part {
+    fn new(
+        controller: metrics::Controller,
+        settings: &Settings,
+        context: &Arc<Context>,
+        stop: &CancellationToken,
+    ) -> Self {
+        Self {
+            runner: Arc::new(Runner::new(controller, context.metrics.clone())),
+            concurrency: settings.concurrency,
+            context: Arc::clone(context),
+            stop: stop.clone(),
+        }
+    }
+}
+
+/// Runs one kind's controller: takes references from `queue`, objects from `store`, and never two reconciles of one object at once.
+async fn drive<K, F>(
+    store: Store<K>,
+    queue: impl Stream<Item = ObjectRef<K>> + Send + 'static,
+    part: Part,
+    reconcile: impl Fn(Arc<K>, Arc<Context>) -> F + Clone + Send + Sync + 'static,
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    F: Future<Output = Result<Next, ReconcileError>> + Send + 'static,
+{
+    let Part {
+        runner,
+        concurrency,
+        context,
+        stop,
+    } = part;
+    // The watches fill the store and the queue; the controller's own input stays silent.
+    let silent = stream::pending::<watcher::Result<K>>();
+    Controller::for_stream(silent, store)
+        .with_config(Config::default().concurrency(concurrency))
+        .reconcile_on(queue)
+        .graceful_shutdown_on(async move { stop.cancelled().await })
+        .run(
+            move |object, context| {
+                let (runner, reconcile) = (Arc::clone(&runner), reconcile.clone());
+                async move {
+                    let uid = object.uid().unwrap_or_default();
+                    Ok::<_, std::convert::Infallible>(
+                        runner.run(&uid, reconcile(object, context)).await,
+                    )
+                }
+            },
+            |_, error, _| match *error {},
+            context,
+        )
+        // An object that is gone by the time its turn comes needs nothing.
+        .for_each(|_| future::ready(()))
+        .await;
+}
+
+/// Turns what happens on the links into reconciles.
+async fn follow_links(context: Arc<Context>) {
+    let mut events = context.pool.events();
+    loop {
+        match events.recv().await {
+            Ok(PoolEvent {
+                kind: PoolEventKind::ConfigChanged,
+                ..
+            }) => {}
+            Ok(PoolEvent {
+                key,
+                kind: PoolEventKind::Up | PoolEventKind::Restarted | PoolEventKind::Down,
+            }) => touch_all(&context, Some(&key)),
+            Err(RecvError::Lagged(_)) => touch_all(&context, None),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Reconciles the Gateways with this uid (or all) and every Agent that is or wants to be on them.
+fn touch_all(context: &Context, uid: Option<&str>) {
+    for gateway in context.world.gateways.state() {
+        let own = gateway.uid().unwrap_or_default();
+        if uid.is_none_or(|uid| uid == own) {
+            context.world.touch_gateway(ObjectRef::from_obj(&*gateway));
+            let name = GatewayName {
+                name: gateway.name_any(),
+                namespace: gateway.namespace().unwrap_or_default(),
+            };
+            context.world.touch_agents(
+                context
+                    .world
+                    .agents_on(&name)
+                    .into_iter()
+                    .chain(context.world.claims_on(&own)),
+            );
+        }
+    }
+}
+
+/// The given identity of this cluster, or the uid of its namespace kube-system.
+async fn cluster_id(settings: &Settings, clients: &Clients) -> Result<ClusterId, StartError> {
+    if let Some(id) = &settings.cluster_id {
+        return Ok(id.parse()?);
+    }
+    let namespaces = Api::<Namespace>::all(clients.request.clone());
+    let system = namespaces
+        .get_metadata("kube-system")
+        .await
+        .map_err(|error| StartError::ClusterId(Box::new(error)))?;
+    Ok(system.uid().unwrap_or_default().parse()?)
+}

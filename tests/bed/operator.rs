@@ -1,0 +1,145 @@
+//! The operator as a process, with the rights of the chart's ServiceAccount and no others.
+//!
+//! What it is told on its command line beyond an address and a log format is the caller's.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+use super::{
+    kubeconfig::{self, Credential},
+    kubectl::Kubectl,
+    port,
+    process::{Process, Start, Stopped},
+    run::Run,
+    wait::{Started, answers, until_ready},
+};
+
+/// Namespace that the chart is installed into.
+pub(crate) const NAMESPACE: &str = "mission-system";
+/// The chart's ServiceAccount.
+pub(crate) const SERVICE_ACCOUNT: &str = "mission-operator";
+/// The name under which the API server knows it.
+pub(crate) const USER: &str = "system:serviceaccount:mission-system:mission-operator";
+
+/// Time that the operator gets to be ready.
+const READY_LIMIT: Duration = Duration::from_mins(1);
+/// Time that it gets to drain after SIGTERM.
+const STOP_GRACE: Duration = Duration::from_secs(40);
+
+/// Makes a kubeconfig with a new token of the chart's ServiceAccount.
+pub(crate) async fn service_account_kubeconfig(
+    run: &Run,
+    kubectl: &Kubectl,
+    admin_kubeconfig: &Path,
+) -> Result<PathBuf> {
+    let token = kubectl
+        .run(&[
+            "create",
+            "token",
+            SERVICE_ACCOUNT,
+            "--namespace",
+            NAMESPACE,
+            "--duration=720h",
+        ])
+        .await
+        .context("asking for a token of the chart's ServiceAccount; is the chart installed?")?;
+    let admin = kube::config::Kubeconfig::read_from(admin_kubeconfig)?;
+    let cluster = admin
+        .clusters
+        .first()
+        .and_then(|cluster| cluster.cluster.as_ref())
+        .context("the kubeconfig has no cluster")?;
+    let path = run.dir().join("operator.kubeconfig");
+    kubeconfig::write(
+        &path,
+        cluster.server.as_deref().unwrap_or_default(),
+        Path::new(cluster.certificate_authority.as_deref().unwrap_or_default()),
+        &Credential::Token(token.trim()),
+    )?;
+    Ok(path)
+}
+
+/// How to start an operator.
+#[derive(Debug, Clone)]
+pub(crate) struct OperatorOptions {
+    /// Its process is called `operator-<name>`.
+    pub(crate) name: String,
+    /// The program.
+    pub(crate) program: PathBuf,
+    /// Whose rights it has.
+    pub(crate) kubeconfig: PathBuf,
+    /// Arguments after `run`.
+    pub(crate) args: Vec<String>,
+    /// Environment variables.
+    pub(crate) env: Vec<(String, String)>,
+}
+
+/// A running operator.
+#[derive(Debug)]
+pub(crate) struct Operator {
+    process: Process,
+    port: u16,
+}
+
+impl Operator {
+    /// Starts an operator and waits until it says that it is ready.
+    pub(crate) async fn start(run: &Run, options: &OperatorOptions) -> Result<Self> {
+        let http = reqwest::Client::new();
+        for _ in 0..port::ATTEMPTS {
+            let port = port::free()?;
+            let mut start = Start::new(&format!("operator-{}", options.name), &options.program)
+                .args(["run", "--http-address", &port::loopback(port).to_string()])
+                .args(["--log-format", "text"])
+                .args(&options.args)
+                .env("KUBECONFIG", &options.kubeconfig)
+                .env("RUST_BACKTRACE", "1");
+            for (name, value) in &options.env {
+                start = start.env(name, value);
+            }
+            let process = start.spawn(run)?;
+            let url = format!("http://127.0.0.1:{port}/readyz");
+            if until_ready(&process, READY_LIMIT, || answers(&http, &url)).await? == Started::Ready
+            {
+                return Ok(Self { process, port });
+            }
+        }
+        bail!("no free port for the operator")
+    }
+
+    /// Its log.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.process.log().to_path_buf()
+    }
+
+    /// Its process.
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Its metrics now, in the text format.
+    pub(crate) async fn metrics(&self) -> Result<String> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.port);
+        Ok(reqwest::get(url).await?.error_for_status()?.text().await?)
+    }
+
+    /// SIGTERM; returns its exit code, which is 0 after a clean drain.
+    pub(crate) async fn stop(self) -> Result<Option<i32>> {
+        let how = self.process.stop(STOP_GRACE).await?;
+        anyhow::ensure!(
+            how != Stopped::Killed,
+            "the operator did not end within {} s of SIGTERM; its last words:\n{}",
+            STOP_GRACE.as_secs(),
+            self.process.last_words(30)
+        );
+        Ok(self.process.exited().await?.code())
+    }
+
+    /// SIGKILL.
+    pub(crate) async fn kill(self) -> Result<()> {
+        self.process.kill().await
+    }
+}
