@@ -68,7 +68,8 @@ fn crd(args: &CrdArgs) -> anyhow::Result<()> {
     use std::io::Write;
     for file in api::crd_files()? {
         match &args.output {
-            Some(folder) => std::fs::write(folder.join(file.name), file.yaml).with_context(|| format!("cannot write to {}", folder.display()))?,
+            Some(folder) => std::fs::write(folder.join(file.name), file.yaml)
+                .with_context(|| format!("cannot write to {}", folder.display()))?,
             None => std::io::stdout().write_all(file.yaml.as_bytes())?,
         }
     }

@@ -21,7 +21,10 @@ use crate::{
 };
 
 /// Reconciles one Board. Nothing of it is on a gateway, so it needs no finalizer.
-pub async fn reconcile(board: Arc<Board>, context: &Context) -> Result<Next, ReconcileError> {
+pub(super) async fn reconcile(
+    board: Arc<Board>,
+    context: &Context,
+) -> Result<Next, ReconcileError> {
     if board.metadata.deletion_timestamp.is_some() {
         return Ok(Next::Change);
     }
@@ -29,8 +32,13 @@ pub async fn reconcile(board: Arc<Board>, context: &Context) -> Result<Next, Rec
     let wanted = admission::target(&board.spec.gateway_ref, &namespace);
     let gateway = context.world.gateway(&wanted);
     let labels = context.world.labels(&namespace);
-    let judgement = match admission::admit(&wanted, gateway.as_deref(), &namespace, labels.as_ref()) {
-        Ok(_) => Judgement::holds(GATEWAY_RESOLVED, Reason::GatewayResolved, format!("The Agents of this Board are on Gateway {}.", wanted.name)),
+    let judgement = match admission::admit(&wanted, gateway.as_deref(), &namespace, labels.as_ref())
+    {
+        Ok(_) => Judgement::holds(
+            GATEWAY_RESOLVED,
+            Reason::GatewayResolved,
+            format!("The Agents of this Board are on Gateway {}.", wanted.name),
+        ),
         Err(refusal) => Judgement::fails(GATEWAY_RESOLVED, refusal.reason, refusal.message),
     };
     let known = board.status.clone().unwrap_or_default();
@@ -38,13 +46,31 @@ pub async fn reconcile(board: Arc<Board>, context: &Context) -> Result<Next, Rec
     next.observed_generation = board.metadata.generation;
     next.gateway = (judgement.status == condition::Status::True).then_some(wanted);
     let agents = context.world.agents_of_board(&namespace, &board.name_any());
-    let ready = agents.iter().filter(|agent| agent.status.as_ref().is_some_and(|status| condition::is_true(&status.conditions, condition::READY)));
-    next.agents = Some(AgentCounts { ready: count(ready.count()), total: count(agents.len()) });
-    let news = condition::find(&known.conditions, GATEWAY_RESOLVED).is_none_or(|before| before.reason != judgement.reason.as_str());
+    let ready = agents.iter().filter(|agent| {
+        agent
+            .status
+            .as_ref()
+            .is_some_and(|status| condition::is_true(&status.conditions, condition::READY))
+    });
+    next.agents = Some(AgentCounts {
+        ready: count(ready.count()),
+        total: count(agents.len()),
+    });
+    let news = condition::find(&known.conditions, GATEWAY_RESOLVED)
+        .is_none_or(|before| before.reason != judgement.reason.as_str());
     if news && judgement.status == condition::Status::False {
-        context.warn(&board.object_ref(&()), judgement.reason.as_str(), &judgement.message);
+        context.warn(
+            &board.object_ref(&()),
+            judgement.reason.as_str(),
+            &judgement.message,
+        );
     }
-    condition::BOARD.merge(&mut next.conditions, vec![judgement], board.metadata.generation, Timestamp::now());
+    condition::BOARD.merge(
+        &mut next.conditions,
+        vec![judgement],
+        board.metadata.generation,
+        Timestamp::now(),
+    );
     if next != known {
         apply::patch_status(&context.clients.request, &*board, &next).await?;
     }

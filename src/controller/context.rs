@@ -22,7 +22,7 @@ use crate::{
 
 /// The parts that reconciles share.
 #[derive(Debug)]
-pub struct Context {
+pub(super) struct Context {
     /// Clients of the API server.
     pub clients: Clients,
     /// What is known of the cluster.
@@ -56,8 +56,11 @@ struct Resync {
 impl Context {
     /// Puts the parts together.
     #[must_use]
-    #[expect(clippy::too_many_arguments, reason = "each is one part, named where it is made")]
-    pub fn new(
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one part, named where it is made"
+    )]
+    pub(super) fn new(
         clients: Clients,
         world: Arc<World>,
         pool: Pool,
@@ -84,33 +87,46 @@ impl Context {
     }
 
     /// Since when the link of a Gateway is down; `None` while it is up. Without a link: since the start, because then nobody knows better.
-    pub fn down_since(&self, gateway_uid: &str) -> Option<Instant> {
+    pub(super) fn down_since(&self, gateway_uid: &str) -> Option<Instant> {
         let Some(link) = self.pool.get(gateway_uid) else {
             return Some(self.started);
         };
         let state = link.state().borrow().clone();
         match state {
             LinkState::Up(_) => None,
-            LinkState::Connecting { down_since, .. } | LinkState::Refused { down_since, .. } => Some(down_since),
+            LinkState::Connecting { down_since, .. } | LinkState::Refused { down_since, .. } => {
+                Some(down_since)
+            }
             LinkState::Closed => Some(self.started),
         }
     }
 
     /// The journal of kept heartbeats of a Gateway; made from its status on first use.
-    pub fn journal(&self, gateway: &Gateway) -> Arc<KeptHeartbeats> {
+    pub(super) fn journal(&self, gateway: &Gateway) -> Arc<KeptHeartbeats> {
         let mut journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
         let journal = journals
             .entry(gateway.uid().unwrap_or_default())
-            .or_insert_with(|| Arc::new(KeptHeartbeats::new(self.clients.request.clone(), self.events.clone(), gateway)));
+            .or_insert_with(|| {
+                Arc::new(KeptHeartbeats::new(
+                    self.clients.request.clone(),
+                    self.events.clone(),
+                    gateway,
+                ))
+            });
         Arc::clone(journal)
     }
 
     /// Time until the Agents of a Gateway are due for a comparison; zero once per round.
-    pub fn resync_due_in(&self, gateway_uid: &str) -> Duration {
+    pub(super) fn resync_due_in(&self, gateway_uid: &str) -> Duration {
         let now = Instant::now();
         let mut resyncs = self.resyncs.lock().unwrap_or_else(PoisonError::into_inner);
         let interval = |round| retry::jittered(self.settings.resync_interval, gateway_uid, round);
-        let resync = resyncs.entry(gateway_uid.to_owned()).or_insert_with(|| Resync { due: now + interval(0), round: 0 });
+        let resync = resyncs
+            .entry(gateway_uid.to_owned())
+            .or_insert_with(|| Resync {
+                due: now + interval(0),
+                round: 0,
+            });
         if resync.due > now {
             return resync.due - now;
         }
@@ -120,29 +136,42 @@ impl Context {
     }
 
     /// Whether the annotation value `asked` was not seen on this object before. After a start every value is new once, which costs one look.
-    pub fn is_first_sight(&self, uid: &str, asked: &str) -> bool {
+    pub(super) fn is_first_sight(&self, uid: &str, asked: &str) -> bool {
         let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
-        asks.insert(uid.to_owned(), asked.to_owned()).is_none_or(|before| before != asked)
+        asks.insert(uid.to_owned(), asked.to_owned())
+            .is_none_or(|before| before != asked)
     }
 
     /// Tells people that something went as it should. Nothing is created in a namespace that is being deleted.
-    pub fn tell(&self, object: &ObjectReference, reason: &str, note: &str) {
-        if !self.world.is_terminating(object.namespace.as_deref().unwrap_or_default()) {
+    pub(super) fn tell(&self, object: &ObjectReference, reason: &str, note: &str) {
+        if !self
+            .world
+            .is_terminating(object.namespace.as_deref().unwrap_or_default())
+        {
             self.events.normal(object, reason, note);
         }
     }
 
     /// Tells people that something needs their attention, under the same rule.
-    pub fn warn(&self, object: &ObjectReference, reason: &str, note: &str) {
-        if !self.world.is_terminating(object.namespace.as_deref().unwrap_or_default()) {
+    pub(super) fn warn(&self, object: &ObjectReference, reason: &str, note: &str) {
+        if !self
+            .world
+            .is_terminating(object.namespace.as_deref().unwrap_or_default())
+        {
             self.events.warning(object, reason, note);
         }
     }
 
     /// Forgets a Gateway that is gone.
-    pub fn forget_gateway(&self, gateway_uid: &str) {
-        self.journals.lock().unwrap_or_else(PoisonError::into_inner).remove(gateway_uid);
-        self.resyncs.lock().unwrap_or_else(PoisonError::into_inner).remove(gateway_uid);
+    pub(super) fn forget_gateway(&self, gateway_uid: &str) {
+        self.journals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(gateway_uid);
+        self.resyncs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(gateway_uid);
         self.pool.remove(gateway_uid);
     }
 }

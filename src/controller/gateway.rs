@@ -35,15 +35,23 @@ const VISIT: Duration = Duration::from_secs(60);
 const VISIT_WITHOUT_SECRET: Duration = Duration::from_secs(10);
 
 /// Reconciles one Gateway.
-pub async fn reconcile(gateway: Arc<Gateway>, context: &Context) -> Result<Next, ReconcileError> {
+pub(super) async fn reconcile(
+    gateway: Arc<Gateway>,
+    context: &Context,
+) -> Result<Next, ReconcileError> {
     let gateway = context.world.latest_gateways.or_newer(gateway);
     if gateway.metadata.deletion_timestamp.is_some() {
         return end(&gateway, context).await;
     }
-    let gateway = if gateway.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+    let gateway = if gateway
+        .finalizers()
+        .iter()
+        .any(|finalizer| finalizer == FINALIZER)
+    {
         gateway
     } else {
-        let gateway = Arc::new(apply::add_finalizer(&context.clients.request, &*gateway, FINALIZER).await?);
+        let gateway =
+            Arc::new(apply::add_finalizer(&context.clients.request, &*gateway, FINALIZER).await?);
         context.world.latest_gateways.remember(&gateway);
         gateway
     };
@@ -54,25 +62,50 @@ pub async fn reconcile(gateway: Arc<Gateway>, context: &Context) -> Result<Next,
     let judgements = judge(&gateway.spec.url, problem.as_ref(), &view);
     write_status(&gateway, context, judgements).await?;
     let namespace = gateway.namespace().unwrap_or_default();
-    context.metrics.gateway_connected(&namespace, &gateway.name_any(), matches!(view, LinkView::Up { .. }));
+    context.metrics.gateway_connected(
+        &namespace,
+        &gateway.name_any(),
+        matches!(view, LinkView::Up { .. }),
+    );
 
     let resync = context.resync_due_in(&uid);
     if resync.is_zero() {
-        let agents = context.world.agents_on(&GatewayName { name: gateway.name_any(), namespace });
+        let agents = context.world.agents_on(&GatewayName {
+            name: gateway.name_any(),
+            namespace,
+        });
         context.world.touch_agents(agents);
     }
-    let visit = if problem.is_some() { VISIT_WITHOUT_SECRET } else { VISIT };
-    Ok(Next::Within(if resync.is_zero() { visit } else { visit.min(resync) }))
+    let visit = if problem.is_some() {
+        VISIT_WITHOUT_SECRET
+    } else {
+        VISIT
+    };
+    Ok(Next::Within(if resync.is_zero() {
+        visit
+    } else {
+        visit.min(resync)
+    }))
 }
 
 /// Opens the link, or another one where address or credential changed. Answers what is wrong with the Secret.
-async fn connect(gateway: &Gateway, context: &Context) -> Result<Option<SecretProblem>, ReconcileError> {
+async fn connect(
+    gateway: &Gateway,
+    context: &Context,
+) -> Result<Option<SecretProblem>, ReconcileError> {
     let uid = gateway.uid().unwrap_or_default();
     match credential(gateway, context).await? {
         Ok(credential) => {
-            let endpoint = Endpoint { url: gateway.spec.url.clone(), credential };
+            let endpoint = Endpoint {
+                url: gateway.spec.url.clone(),
+                credential,
+            };
             // The handle is looked up again by whoever calls.
-            drop(context.pool.ensure(&uid, endpoint, context.journal(gateway)));
+            drop(
+                context
+                    .pool
+                    .ensure(&uid, endpoint, context.journal(gateway)),
+            );
             Ok(None)
         }
         Err(problem) => {
@@ -86,29 +119,54 @@ async fn connect(gateway: &Gateway, context: &Context) -> Result<Option<SecretPr
 }
 
 /// Reads the credential that the spec points at.
-async fn credential(gateway: &Gateway, context: &Context) -> Result<Result<Credential, SecretProblem>, ReconcileError> {
+async fn credential(
+    gateway: &Gateway,
+    context: &Context,
+) -> Result<Result<Credential, SecretProblem>, ReconcileError> {
     let auth = &gateway.spec.auth;
-    let (reference, of): (_, fn(SecretString) -> Credential) = match (&auth.token_secret_ref, &auth.password_secret_ref) {
-        (Some(token), _) => (token, Credential::Token),
-        (None, Some(password)) => (password, Credential::Password),
-        (None, None) => {
-            let message = "spec.auth names no Secret. Set tokenSecretRef or passwordSecretRef.".to_owned();
-            return Ok(Err(SecretProblem { reason: Reason::SecretNotFound, message }));
-        }
-    };
-    let secrets = Api::<Secret>::namespaced(context.clients.request.clone(), &gateway.namespace().unwrap_or_default());
+    let (reference, of): (_, fn(SecretString) -> Credential) =
+        match (&auth.token_secret_ref, &auth.password_secret_ref) {
+            (Some(token), _) => (token, Credential::Token),
+            (None, Some(password)) => (password, Credential::Password),
+            (None, None) => {
+                let message = "spec.auth names no Secret. Set tokenSecretRef or passwordSecretRef."
+                    .to_owned();
+                return Ok(Err(SecretProblem {
+                    reason: Reason::SecretNotFound,
+                    message,
+                }));
+            }
+        };
+    let secrets = Api::<Secret>::namespaced(
+        context.clients.request.clone(),
+        &gateway.namespace().unwrap_or_default(),
+    );
     let SecretKeyRef { name, key } = reference;
     let Some(secret) = secrets.get_opt(name).await? else {
-        let message = format!("Secret {name} does not exist in this namespace. Create it with the gateway's credential under key {key:?}.");
-        return Ok(Err(SecretProblem { reason: Reason::SecretNotFound, message }));
+        let message = format!(
+            "Secret {name} does not exist in this namespace. Create it with the gateway's credential under key {key:?}."
+        );
+        return Ok(Err(SecretProblem {
+            reason: Reason::SecretNotFound,
+            message,
+        }));
     };
-    let value = secret.data.and_then(|mut data| data.remove(key)).and_then(|ByteString(bytes)| String::from_utf8(bytes).ok());
+    let value = secret
+        .data
+        .and_then(|mut data| data.remove(key))
+        .and_then(|ByteString(bytes)| String::from_utf8(bytes).ok());
     // Files that were turned into Secrets often end in a line break, which no gateway's token does.
-    let value = value.map(|text| text.trim_end_matches(['\r', '\n']).to_owned()).filter(|text| !text.is_empty());
-    Ok(value.map(|text| of(SecretString::from(text))).ok_or_else(|| SecretProblem {
-        reason: Reason::SecretKeyMissing,
-        message: format!("Secret {name} has no text under key {key:?}. Put the gateway's credential there."),
-    }))
+    let value = value
+        .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+        .filter(|text| !text.is_empty());
+    Ok(value
+        .map(|text| of(SecretString::from(text)))
+        .ok_or_else(|| SecretProblem {
+            reason: Reason::SecretKeyMissing,
+            message: format!(
+                "Secret {name} has no text under key {key:?}. Put the gateway's credential there."
+            ),
+        }))
 }
 
 /// How the link stands, in the plan's words.
@@ -118,10 +176,21 @@ fn view(context: &Context, uid: &str) -> LinkView {
     };
     let state = link.state().borrow().clone();
     match state {
-        LinkState::Up(hello) => LinkView::Up { missing: hello.capabilities.missing(), version: hello.version.clone() },
+        LinkState::Up(hello) => LinkView::Up {
+            missing: hello.capabilities.missing(),
+            version: hello.version.clone(),
+        },
         LinkState::Connecting { last: None, .. } | LinkState::Closed => LinkView::Connecting,
-        LinkState::Connecting { last: Some(error), .. } => LinkView::Away { reason: reason(&error), message: sentence(&error) },
-        LinkState::Refused { error, .. } => LinkView::Refused { reason: reason(&error), message: sentence(&error) },
+        LinkState::Connecting {
+            last: Some(error), ..
+        } => LinkView::Away {
+            reason: reason(&error),
+            message: sentence(&error),
+        },
+        LinkState::Refused { error, .. } => LinkView::Refused {
+            reason: reason(&error),
+            message: sentence(&error),
+        },
     }
 }
 
@@ -132,9 +201,10 @@ fn reason(error: &LinkError) -> Reason {
         LinkError::PairingRequired { .. } => Reason::PairingRequired,
         LinkError::Protocol { .. } => Reason::Incompatible,
         LinkError::Starting { .. } => Reason::GatewayNotReady,
-        LinkError::Address { .. } | LinkError::Unreachable { .. } | LinkError::NotAGateway { .. } | LinkError::Lost { .. } => {
-            Reason::GatewayUnreachable
-        }
+        LinkError::Address { .. }
+        | LinkError::Unreachable { .. }
+        | LinkError::NotAGateway { .. }
+        | LinkError::Lost { .. } => Reason::GatewayUnreachable,
     }
 }
 
@@ -142,7 +212,10 @@ fn reason(error: &LinkError) -> Reason {
 fn sentence(error: &LinkError) -> String {
     let text = error.to_string();
     let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).chain(['.']).collect()).unwrap_or_default()
+    letters
+        .next()
+        .map(|first| first.to_uppercase().chain(letters).chain(['.']).collect())
+        .unwrap_or_default()
 }
 
 /// Takes the empty heartbeat blocks of others out again once no Agent has a claim on the gateway, through whichever Gateway object.
@@ -152,7 +225,11 @@ async fn release_kept(gateway: &Gateway, context: &Context) -> Result<(), Reconc
     let kept = journal.kept();
     let mut sharing = context.pool.siblings(&uid);
     sharing.push(uid.clone());
-    if kept.is_empty() || sharing.iter().any(|uid| !context.world.claims_on(uid).is_empty()) {
+    if kept.is_empty()
+        || sharing
+            .iter()
+            .any(|uid| !context.world.claims_on(uid).is_empty())
+    {
         return Ok(());
     }
     let Some(writer) = context.pool.writer(&uid) else {
@@ -164,19 +241,35 @@ async fn release_kept(gateway: &Gateway, context: &Context) -> Result<(), Reconc
 }
 
 /// Writes the status if it says something else than before.
-async fn write_status(gateway: &Gateway, context: &Context, judgements: Vec<Judgement>) -> Result<(), ReconcileError> {
+async fn write_status(
+    gateway: &Gateway,
+    context: &Context,
+    judgements: Vec<Judgement>,
+) -> Result<(), ReconcileError> {
     let uid = gateway.uid().unwrap_or_default();
     // The journal writes `keptHeartbeats` under its own field manager.
-    let known = GatewayStatus { kept_heartbeats: Vec::new(), ..gateway.status.clone().unwrap_or_default() };
+    let known = GatewayStatus {
+        kept_heartbeats: Vec::new(),
+        ..gateway.status.clone().unwrap_or_default()
+    };
     let mut next = known.clone();
-    if let Some(LinkState::Up(hello)) = context.pool.get(&uid).map(|link| link.state().borrow().clone()) {
+    if let Some(LinkState::Up(hello)) = context
+        .pool
+        .get(&uid)
+        .map(|link| link.state().borrow().clone())
+    {
         next.version = Some(hello.version.clone());
         next.boot_id = Some(hello.boot_id.clone());
     }
     next.agents = i32::try_from(context.world.claims_on(&uid).len()).ok();
     next.observed_generation = gateway.metadata.generation;
     warn_of_failures(gateway, context, &known, &judgements);
-    condition::GATEWAY.merge(&mut next.conditions, judgements, gateway.metadata.generation, Timestamp::now());
+    condition::GATEWAY.merge(
+        &mut next.conditions,
+        judgements,
+        gateway.metadata.generation,
+        Timestamp::now(),
+    );
     if next != known {
         let written = apply::patch_status(&context.clients.request, gateway, &next).await?;
         context.world.latest_gateways.remember(&Arc::new(written));
@@ -185,11 +278,23 @@ async fn write_status(gateway: &Gateway, context: &Context, judgements: Vec<Judg
 }
 
 /// One Warning per new cause.
-fn warn_of_failures(gateway: &Gateway, context: &Context, known: &GatewayStatus, judgements: &[Judgement]) {
-    for judgement in judgements.iter().filter(|judgement| judgement.status == condition::Status::False) {
+fn warn_of_failures(
+    gateway: &Gateway,
+    context: &Context,
+    known: &GatewayStatus,
+    judgements: &[Judgement],
+) {
+    for judgement in judgements
+        .iter()
+        .filter(|judgement| judgement.status == condition::Status::False)
+    {
         let before = condition::find(&known.conditions, judgement.type_);
         if before.is_none_or(|before| before.reason != judgement.reason.as_str()) {
-            context.warn(&gateway.object_ref(&()), judgement.reason.as_str(), &judgement.message);
+            context.warn(
+                &gateway.object_ref(&()),
+                judgement.reason.as_str(),
+                &judgement.message,
+            );
         }
     }
 }
@@ -197,7 +302,11 @@ fn warn_of_failures(gateway: &Gateway, context: &Context, known: &GatewayStatus,
 /// Ends a Gateway: waits for claims, gives heartbeats of others back, closes the link.
 async fn end(gateway: &Gateway, context: &Context) -> Result<Next, ReconcileError> {
     let uid = gateway.uid().unwrap_or_default();
-    if !gateway.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+    if !gateway
+        .finalizers()
+        .iter()
+        .any(|finalizer| finalizer == FINALIZER)
+    {
         context.forget_gateway(&uid);
         return Ok(Next::Change);
     }
@@ -226,14 +335,21 @@ async fn end(gateway: &Gateway, context: &Context) -> Result<Next, ReconcileErro
         }
     }
     apply::remove_finalizer(&context.clients.request, gateway, FINALIZER).await?;
-    context.metrics.gateway_gone(&gateway.namespace().unwrap_or_default(), &gateway.name_any());
+    context.metrics.gateway_gone(
+        &gateway.namespace().unwrap_or_default(),
+        &gateway.name_any(),
+    );
     context.forget_gateway(&uid);
     Ok(Next::Change)
 }
 
 /// Whether Agents are on the same gateway process through another Gateway object; then the kept heartbeats are that one's to release.
 fn is_shared(context: &Context, uid: &str) -> bool {
-    context.pool.siblings(uid).iter().any(|sibling| sibling != uid && !context.world.claims_on(sibling).is_empty())
+    context
+        .pool
+        .siblings(uid)
+        .iter()
+        .any(|sibling| sibling != uid && !context.world.claims_on(sibling).is_empty())
 }
 
 /// The Agents that hold a claim, by `namespace/name`. The cache may lag behind a claim that was just made, so the last word is the API server's.
@@ -241,27 +357,56 @@ async fn holders(gateway: &Gateway, context: &Context) -> Result<Vec<String>, Re
     let uid = gateway.uid().unwrap_or_default();
     let known = context.world.claims_on(&uid);
     if !known.is_empty() {
-        let name = |agent: &ObjectRef<Agent>| format!("{}/{}", agent.namespace.as_deref().unwrap_or_default(), agent.name);
+        let name = |agent: &ObjectRef<Agent>| {
+            format!(
+                "{}/{}",
+                agent.namespace.as_deref().unwrap_or_default(),
+                agent.name
+            )
+        };
         return Ok(known.iter().map(name).collect());
     }
     // Untyped, so that an object which no longer parses still counts.
-    let agents = Api::<DynamicObject>::all_with(context.clients.request.clone(), &ApiResource::erase::<Agent>(&()));
-    let selected = ListParams::default().fields(&format!("status.gateway.name={}", gateway.name_any()));
+    let agents = Api::<DynamicObject>::all_with(
+        context.clients.request.clone(),
+        &ApiResource::erase::<Agent>(&()),
+    );
+    let selected =
+        ListParams::default().fields(&format!("status.gateway.name={}", gateway.name_any()));
     let holds = |agent: &DynamicObject| {
-        let places = agent.data.pointer("/status/places").and_then(|places| places.as_array());
-        places.is_some_and(|places| places.iter().any(|place| place.get("gatewayUid").and_then(|held| held.as_str()) == Some(&uid)))
+        let places = agent
+            .data
+            .pointer("/status/places")
+            .and_then(|places| places.as_array());
+        places.is_some_and(|places| {
+            places
+                .iter()
+                .any(|place| place.get("gatewayUid").and_then(|held| held.as_str()) == Some(&uid))
+        })
     };
     let agents = agents.list(&selected).await?;
-    Ok(agents.iter().filter(|agent| holds(agent)).map(|agent| format!("{}/{}", agent.namespace().unwrap_or_default(), agent.name_any())).collect())
+    Ok(agents
+        .iter()
+        .filter(|agent| holds(agent))
+        .map(|agent| {
+            format!(
+                "{}/{}",
+                agent.namespace().unwrap_or_default(),
+                agent.name_any()
+            )
+        })
+        .collect())
 }
 
 /// How long ago the deletion of an object was asked for.
-pub fn age_of_deletion<K: Resource<Scope = NamespaceResourceScope>>(object: &K) -> Duration {
+pub(super) fn age_of_deletion<K: Resource<Scope = NamespaceResourceScope>>(object: &K) -> Duration {
     let asked = object.meta().deletion_timestamp.as_ref().map(|time| time.0);
-    asked.and_then(|asked| Duration::try_from(Timestamp::now().duration_since(asked)).ok()).unwrap_or_default()
+    asked
+        .and_then(|asked| Duration::try_from(Timestamp::now().duration_since(asked)).ok())
+        .unwrap_or_default()
 }
 
 /// How long a link has been down.
-pub fn down_for(since: Instant) -> Duration {
+pub(super) fn down_for(since: Instant) -> Duration {
     Instant::now().saturating_duration_since(since)
 }

@@ -25,7 +25,7 @@ use crate::{
 const MANAGER: &str = "mission-operator-kept-heartbeats";
 
 /// The record of one Gateway.
-pub struct KeptHeartbeats {
+pub(super) struct KeptHeartbeats {
     client: Client,
     events: Events,
     gateway: ObjectReference,
@@ -34,25 +34,40 @@ pub struct KeptHeartbeats {
 
 impl std::fmt::Debug for KeptHeartbeats {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeptHeartbeats").field("gateway", &self.gateway.name).field("kept", &self.kept()).finish_non_exhaustive()
+        f.debug_struct("KeptHeartbeats")
+            .field("gateway", &self.gateway.name)
+            .field("kept", &self.kept())
+            .finish_non_exhaustive()
     }
 }
 
 impl KeptHeartbeats {
     /// The record as it stands in the Gateway's status.
     #[must_use]
-    pub fn new(client: Client, events: Events, gateway: &Gateway) -> Self {
-        let kept = gateway.status.iter().flat_map(|status| status.kept_heartbeats.iter().cloned()).collect();
-        Self { client, events, gateway: gateway.object_ref(&()), kept: Mutex::new(kept) }
+    pub(super) fn new(client: Client, events: Events, gateway: &Gateway) -> Self {
+        let kept = gateway
+            .status
+            .iter()
+            .flat_map(|status| status.kept_heartbeats.iter().cloned())
+            .collect();
+        Self {
+            client,
+            events,
+            gateway: gateway.object_ref(&()),
+            kept: Mutex::new(kept),
+        }
     }
 
     /// The agents that are recorded.
-    pub fn kept(&self) -> BTreeSet<String> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn kept(&self) -> BTreeSet<String> {
+        self.kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Empties the record, after the blocks were taken out again.
-    pub async fn clear(&self) -> Result<(), kube::Error> {
+    pub(super) async fn clear(&self) -> Result<(), kube::Error> {
         let released = self.kept();
         self.write(&BTreeSet::new()).await?;
         let names = released.into_iter().collect::<Vec<_>>().join(", ");
@@ -65,7 +80,10 @@ impl KeptHeartbeats {
     }
 
     async fn write(&self, kept: &BTreeSet<String>) -> Result<(), kube::Error> {
-        let api = Api::<Gateway>::namespaced(self.client.clone(), self.gateway.namespace.as_deref().unwrap_or_default());
+        let api = Api::<Gateway>::namespaced(
+            self.client.clone(),
+            self.gateway.namespace.as_deref().unwrap_or_default(),
+        );
         let name = self.gateway.name.as_deref().unwrap_or_default();
         let patch = json!({
             "apiVersion": Gateway::api_version(&()),
@@ -73,14 +91,25 @@ impl KeptHeartbeats {
             "metadata": { "name": name, "uid": self.gateway.uid },
             "status": if kept.is_empty() { json!({}) } else { json!({ "keptHeartbeats": kept }) },
         });
-        api.patch_status(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(patch)).await?;
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone_from(kept);
+        api.patch_status(
+            name,
+            &PatchParams::apply(MANAGER).force(),
+            &Patch::Apply(patch),
+        )
+        .await?;
+        self.kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone_from(kept);
         Ok(())
     }
 }
 
 impl Journal for KeptHeartbeats {
-    fn record_kept<'a>(&'a self, ids: &'a BTreeSet<String>) -> BoxFuture<'a, Result<(), JournalError>> {
+    fn record_kept<'a>(
+        &'a self,
+        ids: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Result<(), JournalError>> {
         async move {
             let before = self.kept();
             let kept: BTreeSet<String> = before.union(ids).cloned().collect();

@@ -55,7 +55,9 @@ const DRAIN: Duration = Duration::from_secs(20);
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The cluster's identity is not readable.
-    #[error("cannot read namespace kube-system, whose uid is the cluster's identity in ownership marks: {0}. Allow it (get on namespaces), or give --cluster-id")]
+    #[error(
+        "cannot read namespace kube-system, whose uid is the cluster's identity in ownership marks: {0}. Allow it (get on namespaces), or give --cluster-id"
+    )]
     ClusterId(#[source] Box<kube::Error>),
     /// The cluster's identity cannot stand in a mark.
     #[error(transparent)]
@@ -77,14 +79,25 @@ pub async fn run(
     let renderer = Renderer::new()?;
     let tasks = TaskTracker::new();
     let events = Events::start(clients.request.clone());
-    let pool = Pool::new(PoolOptions { writes_per_minute: settings.config_writes_per_minute as usize });
+    let pool = Pool::new(PoolOptions {
+        writes_per_minute: settings.config_writes_per_minute as usize,
+    });
     let reporter = Reporter::start(clients.request.clone(), events.clone(), &tasks);
 
     let (gateways, gateway_queue) = queue::<Gateway>();
     let (boards, board_queue) = queue::<Board>();
     let (agents, agent_queue) = queue::<Agent>();
-    let queues = Queues { gateways, boards, agents };
-    let writers = Writers { gateways: Writer::default(), boards: Writer::default(), agents: Writer::default(), namespaces: Writer::default() };
+    let queues = Queues {
+        gateways,
+        boards,
+        agents,
+    };
+    let writers = Writers {
+        gateways: Writer::default(),
+        boards: Writer::default(),
+        agents: Writer::default(),
+        namespaces: Writer::default(),
+    };
     let world = Arc::new(World::new(
         writers.gateways.as_reader(),
         writers.boards.as_reader(),
@@ -96,9 +109,27 @@ pub async fn run(
     let _end_watches = watches.clone().drop_guard();
     watch::start(&clients.watch, writers, &world, &reporter, &tasks, &watches);
 
-    let stores = (world.gateways.clone(), world.boards.clone(), world.agents.clone(), world.namespaces.clone());
-    let context = Arc::new(Context::new(clients, Arc::clone(&world), pool, events, metrics.clone(), renderer, settings.reconcile, cluster_id));
-    tasks.spawn(watches.clone().run_until_cancelled_owned(follow_links(Arc::clone(&context))));
+    let stores = (
+        world.gateways.clone(),
+        world.boards.clone(),
+        world.agents.clone(),
+        world.namespaces.clone(),
+    );
+    let context = Arc::new(Context::new(
+        clients,
+        Arc::clone(&world),
+        pool,
+        events,
+        metrics.clone(),
+        renderer,
+        settings.reconcile,
+        cluster_id,
+    ));
+    tasks.spawn(
+        watches
+            .clone()
+            .run_until_cancelled_owned(follow_links(Arc::clone(&context))),
+    );
 
     // Reconciles that see half of the objects would judge wrongly: an id's older owner, a Board, a claim.
     let filled = async {
@@ -113,18 +144,32 @@ pub async fn run(
         return Ok(());
     }
     readiness.set_ready();
-    tracing::info!(gateways = stores.0.len(), boards = stores.1.len(), agents = stores.2.len(), "caches are filled; reconciling");
+    tracing::info!(
+        gateways = stores.0.len(),
+        boards = stores.1.len(),
+        agents = stores.2.len(),
+        "caches are filled; reconciling"
+    );
 
     let running = future::join3(
-        drive(stores.0, gateway_queue, Part::new(metrics::Controller::gateway, &settings, &context, &stop), |object, context| async move {
-            gateway::reconcile(object, &context).await
-        }),
-        drive(stores.1, board_queue, Part::new(metrics::Controller::board, &settings, &context, &stop), |object, context| async move {
-            board::reconcile(object, &context).await
-        }),
-        drive(stores.2, agent_queue, Part::new(metrics::Controller::agent, &settings, &context, &stop), |object, context| async move {
-            agent::reconcile(object, &context).await
-        }),
+        drive(
+            stores.0,
+            gateway_queue,
+            Part::new(metrics::Controller::gateway, &settings, &context, &stop),
+            |object, context| async move { gateway::reconcile(object, &context).await },
+        ),
+        drive(
+            stores.1,
+            board_queue,
+            Part::new(metrics::Controller::board, &settings, &context, &stop),
+            |object, context| async move { board::reconcile(object, &context).await },
+        ),
+        drive(
+            stores.2,
+            agent_queue,
+            Part::new(metrics::Controller::agent, &settings, &context, &stop),
+            |object, context| async move { agent::reconcile(object, &context).await },
+        ),
     );
     tokio::pin!(running);
     tokio::select! {
@@ -147,7 +192,12 @@ struct Part {
 }
 
 impl Part {
-    fn new(controller: metrics::Controller, settings: &Settings, context: &Arc<Context>, stop: &CancellationToken) -> Self {
+    fn new(
+        controller: metrics::Controller,
+        settings: &Settings,
+        context: &Arc<Context>,
+        stop: &CancellationToken,
+    ) -> Self {
         Self {
             runner: Arc::new(Runner::new(controller, context.metrics.clone())),
             concurrency: settings.concurrency,
@@ -167,7 +217,12 @@ async fn drive<K, F>(
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     F: Future<Output = Result<Next, ReconcileError>> + Send + 'static,
 {
-    let Part { runner, concurrency, context, stop } = part;
+    let Part {
+        runner,
+        concurrency,
+        context,
+        stop,
+    } = part;
     // The watches fill the store and the queue; the controller's own input stays silent.
     let silent = stream::pending::<watcher::Result<K>>();
     Controller::for_stream(silent, store)
@@ -179,7 +234,9 @@ async fn drive<K, F>(
                 let (runner, reconcile) = (Arc::clone(&runner), reconcile.clone());
                 async move {
                     let uid = object.uid().unwrap_or_default();
-                    Ok::<_, std::convert::Infallible>(runner.run(&uid, reconcile(object, context)).await)
+                    Ok::<_, std::convert::Infallible>(
+                        runner.run(&uid, reconcile(object, context)).await,
+                    )
                 }
             },
             |_, error, _| match *error {},
@@ -195,8 +252,14 @@ async fn follow_links(context: Arc<Context>) {
     let mut events = context.pool.events();
     loop {
         match events.recv().await {
-            Ok(PoolEvent { kind: PoolEventKind::ConfigChanged, .. }) => {}
-            Ok(PoolEvent { key, kind: PoolEventKind::Up | PoolEventKind::Restarted | PoolEventKind::Down }) => touch_all(&context, Some(&key)),
+            Ok(PoolEvent {
+                kind: PoolEventKind::ConfigChanged,
+                ..
+            }) => {}
+            Ok(PoolEvent {
+                key,
+                kind: PoolEventKind::Up | PoolEventKind::Restarted | PoolEventKind::Down,
+            }) => touch_all(&context, Some(&key)),
             Err(RecvError::Lagged(_)) => touch_all(&context, None),
             Err(RecvError::Closed) => return,
         }
@@ -209,8 +272,17 @@ fn touch_all(context: &Context, uid: Option<&str>) {
         let own = gateway.uid().unwrap_or_default();
         if uid.is_none_or(|uid| uid == own) {
             context.world.touch_gateway(ObjectRef::from_obj(&*gateway));
-            let name = GatewayName { name: gateway.name_any(), namespace: gateway.namespace().unwrap_or_default() };
-            context.world.touch_agents(context.world.agents_on(&name).into_iter().chain(context.world.claims_on(&own)));
+            let name = GatewayName {
+                name: gateway.name_any(),
+                namespace: gateway.namespace().unwrap_or_default(),
+            };
+            context.world.touch_agents(
+                context
+                    .world
+                    .agents_on(&name)
+                    .into_iter()
+                    .chain(context.world.claims_on(&own)),
+            );
         }
     }
 }
@@ -221,6 +293,9 @@ async fn cluster_id(settings: &Settings, clients: &Clients) -> Result<ClusterId,
         return Ok(id.parse()?);
     }
     let namespaces = Api::<Namespace>::all(clients.request.clone());
-    let system = namespaces.get_metadata("kube-system").await.map_err(|error| StartError::ClusterId(Box::new(error)))?;
+    let system = namespaces
+        .get_metadata("kube-system")
+        .await
+        .map_err(|error| StartError::ClusterId(Box::new(error)))?;
     Ok(system.uid().unwrap_or_default().parse()?)
 }

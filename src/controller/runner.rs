@@ -24,7 +24,7 @@ const DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 /// When to come again after a reconcile that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub(super) enum Next {
     /// When something changes.
     Change,
     /// When something changes, but not later than this.
@@ -33,7 +33,7 @@ pub enum Next {
 
 /// Why a reconcile could not be finished. The object comes again with backoff.
 #[derive(Debug, Error)]
-pub enum ReconcileError {
+pub(super) enum ReconcileError {
     /// The API server.
     #[error("the API server: {0}")]
     Kubernetes(#[from] Box<kube::Error>),
@@ -61,19 +61,27 @@ impl ReconcileError {
     }
 
     /// Whether it is worth a warning: what passes by itself is not.
-    pub fn is_expected(&self) -> bool {
+    pub(super) fn is_expected(&self) -> bool {
         match self {
-            Self::Call(error) => matches!(error.class(), gateway::Class::Transient | gateway::Class::Waiting),
-            Self::Write(error) => matches!(error.class(), gateway::Class::Transient | gateway::Class::Waiting),
+            Self::Call(error) => matches!(
+                error.class(),
+                gateway::Class::Transient | gateway::Class::Waiting
+            ),
+            Self::Write(error) => matches!(
+                error.class(),
+                gateway::Class::Transient | gateway::Class::Waiting
+            ),
             // Somebody changed the object meanwhile, or it is gone: the watch brings what it is now.
-            Self::Kubernetes(error) => matches!(&**error, kube::Error::Api(status) if status.code == 409 || status.code == 404),
+            Self::Kubernetes(error) => {
+                matches!(&**error, kube::Error::Api(status) if status.code == 409 || status.code == 404)
+            }
         }
     }
 }
 
 /// Runs the reconciles of one kind.
 #[derive(Debug)]
-pub struct Runner {
+pub(super) struct Runner {
     controller: Controller,
     metrics: Metrics,
     failures: Mutex<HashMap<String, u32>>,
@@ -82,21 +90,32 @@ pub struct Runner {
 impl Runner {
     /// A runner for one kind.
     #[must_use]
-    pub fn new(controller: Controller, metrics: Metrics) -> Self {
-        Self { controller, metrics, failures: Mutex::default() }
+    pub(super) fn new(controller: Controller, metrics: Metrics) -> Self {
+        Self {
+            controller,
+            metrics,
+            failures: Mutex::default(),
+        }
     }
 
     /// Runs `reconcile` for the object `uid` and says when to come again.
-    pub async fn run(&self, uid: &str, reconcile: impl Future<Output = Result<Next, ReconcileError>>) -> Action {
+    pub(super) async fn run(
+        &self,
+        uid: &str,
+        reconcile: impl Future<Output = Result<Next, ReconcileError>>,
+    ) -> Action {
         let running = self.metrics.reconcile_started(self.controller);
         let started = Instant::now();
-        let ended = tokio::time::timeout(DEADLINE, AssertUnwindSafe(reconcile).catch_unwind()).await;
+        let ended =
+            tokio::time::timeout(DEADLINE, AssertUnwindSafe(reconcile).catch_unwind()).await;
         drop(running);
         let (outcome, action) = match ended {
             Ok(Ok(Ok(Next::Change))) => (Outcome::success, Action::await_change()),
             Ok(Ok(Ok(Next::Within(after)))) => (Outcome::requeue, Action::requeue(after)),
             Ok(Ok(Err(error))) => {
-                let wait = self.failed(uid).max(error.retry_after().unwrap_or_default());
+                let wait = self
+                    .failed(uid)
+                    .max(error.retry_after().unwrap_or_default());
                 if error.is_expected() {
                     tracing::info!(%error, retry_seconds = wait.as_secs_f32(), "comes again");
                 } else {
@@ -105,18 +124,28 @@ impl Runner {
                 (Outcome::error, Action::requeue(wait))
             }
             Ok(Err(panic)) => {
-                tracing::error!(panic = said(&*panic), "reconcile panicked; this is a fault of Mission Operator, please report it");
+                tracing::error!(
+                    panic = said(&*panic),
+                    "reconcile panicked; this is a fault of Mission Operator, please report it"
+                );
                 (Outcome::panic, Action::requeue(self.failed(uid)))
             }
             Err(_) => {
-                tracing::error!(seconds = DEADLINE.as_secs(), "reconcile stopped at its deadline");
+                tracing::error!(
+                    seconds = DEADLINE.as_secs(),
+                    "reconcile stopped at its deadline"
+                );
                 (Outcome::timeout, Action::requeue(self.failed(uid)))
             }
         };
         if matches!(outcome, Outcome::success | Outcome::requeue) {
-            self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+            self.failures
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(uid);
         }
-        self.metrics.reconcile_ended(self.controller, outcome, started.elapsed().as_secs_f64());
+        self.metrics
+            .reconcile_ended(self.controller, outcome, started.elapsed().as_secs_f64());
         action
     }
 
@@ -130,7 +159,11 @@ impl Runner {
 }
 
 fn said(panic: &(dyn Any + Send)) -> &str {
-    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
 }
 
 #[cfg(test)]
@@ -156,7 +189,11 @@ mod tests {
     #[tokio::test]
     async fn waits_grow_with_failures_and_start_over_after_a_success() {
         let runner = Runner::new(Controller::agent, Metrics::default());
-        let fail = async || runner.run("uid", async { Err(CallError::HashConflict.into()) }).await;
+        let fail = async || {
+            runner
+                .run("uid", async { Err(CallError::HashConflict.into()) })
+                .await
+        };
         for _ in 0..5 {
             fail().await;
         }

@@ -9,13 +9,12 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource,
-    api::{DynamicObject, Patch, PatchParams},
-    core::{ApiResource, DeserializeGuard, NamespaceResourceScope, PartialObjectMeta, error_boundary::InvalidObject},
-    runtime::{
-        WatchStreamExt,
-        reflector::store::Writer,
-        watcher,
+    api::{DynamicObject, ListParams, Patch, PatchParams},
+    core::{
+        ApiResource, DeserializeGuard, NamespaceResourceScope, PartialObjectMeta,
+        error_boundary::InvalidObject,
     },
+    runtime::{WatchStreamExt, reflector::store::Writer, watcher},
 };
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -37,7 +36,7 @@ use crate::{
 
 /// The writing ends of the caches.
 #[derive(Debug)]
-pub struct Writers {
+pub(super) struct Writers {
     /// Of Gateways.
     pub gateways: Writer<Gateway>,
     /// Of Boards.
@@ -49,29 +48,62 @@ pub struct Writers {
 }
 
 /// Starts all watches as tasks.
-pub fn start(client: &Client, writers: Writers, world: &Arc<World>, reporter: &Reporter, tasks: &TaskTracker, stop: &CancellationToken) {
-    let spawn = |watch: BoxFuture<'static, ()>| drop(tasks.spawn(stop.clone().run_until_cancelled_owned(watch)));
-    let Writers { gateways, boards, agents, namespaces } = writers;
+pub(super) fn start(
+    client: &Client,
+    writers: Writers,
+    world: &Arc<World>,
+    reporter: &Reporter,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let spawn = |watch: BoxFuture<'static, ()>| {
+        drop(tasks.spawn(stop.clone().run_until_cancelled_owned(watch)))
+    };
+    let Writers {
+        gateways,
+        boards,
+        agents,
+        namespaces,
+    } = writers;
     let (known, report) = (Arc::clone(world), reporter.clone());
-    spawn(follow(guarded(client), gateways, move |change| {
-        report.report(&change);
-        known.gateway_changed(&change);
-    }).boxed());
+    spawn(
+        follow(guarded(client), gateways, move |change| {
+            report.report(&change);
+            known.gateway_changed(&change);
+        })
+        .boxed(),
+    );
     let (known, report) = (Arc::clone(world), reporter.clone());
-    spawn(follow(guarded(client), boards, move |change| {
-        report.report(&change);
-        known.board_changed(&change);
-    }).boxed());
+    spawn(
+        follow(guarded(client), boards, move |change| {
+            report.report(&change);
+            known.board_changed(&change);
+        })
+        .boxed(),
+    );
     let (known, report) = (Arc::clone(world), reporter.clone());
-    spawn(follow(guarded(client), agents, move |change| {
-        report.report(&change);
-        known.agent_changed(&change);
-    }).boxed());
+    spawn(
+        follow(guarded(client), agents, move |change| {
+            report.report(&change);
+            known.agent_changed(&change);
+        })
+        .boxed(),
+    );
     let known = Arc::clone(world);
-    spawn(follow(metadata::<Namespace>(client), namespaces, move |change| known.namespace_changed(&change)).boxed());
+    spawn(
+        follow(metadata::<Namespace>(client), namespaces, move |change| {
+            known.namespace_changed(&change)
+        })
+        .boxed(),
+    );
     let known = Arc::clone(world);
     let config_maps = Writer::<PartialObjectMeta<ConfigMap>>::default();
-    spawn(follow(metadata::<ConfigMap>(client), config_maps, move |change| known.config_map_changed(&change)).boxed());
+    spawn(
+        follow(metadata::<ConfigMap>(client), config_maps, move |change| {
+            known.config_map_changed(&change)
+        })
+        .boxed(),
+    );
 }
 
 type Seen<K> = watcher::Result<watcher::Event<Result<K, InvalidObject>>>;
@@ -82,7 +114,9 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let api = Api::<DeserializeGuard<K>>::all(client.clone());
-    watcher(api, watcher::Config::default().any_semantic()).default_backoff().map(|event| event.map(|event| map(event, |guard| guard.0)))
+    watcher(api, watcher::Config::default().any_semantic())
+        .default_backoff()
+        .map(|event| event.map(|event| map(event, |guard| guard.0)))
 }
 
 /// A watch of metadata only.
@@ -91,7 +125,9 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let api = Api::<PartialObjectMeta<K>>::all(client.clone());
-    watcher(api, watcher::Config::default().any_semantic()).default_backoff().map(|event| event.map(|event| map(event, Ok)))
+    watcher(api, watcher::Config::default().any_semantic())
+        .default_backoff()
+        .map(|event| event.map(|event| map(event, Ok)))
 }
 
 fn map<K, T>(event: watcher::Event<K>, with: impl FnOnce(K) -> T) -> watcher::Event<T> {
@@ -106,12 +142,12 @@ fn map<K, T>(event: watcher::Event<K>, with: impl FnOnce(K) -> T) -> watcher::Ev
 
 /// Handle on the task that reports objects which do not parse; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Reporter(mpsc::UnboundedSender<(ApiResource, InvalidObject)>);
+pub(super) struct Reporter(mpsc::UnboundedSender<(ApiResource, InvalidObject)>);
 
 impl Reporter {
     /// Starts the task.
     #[must_use]
-    pub fn start(client: Client, events: Events, tasks: &TaskTracker) -> Self {
+    pub(super) fn start(client: Client, events: Events, tasks: &TaskTracker) -> Self {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         tasks.spawn(async move {
             while let Some((kind, invalid)) = receiver.recv().await {
@@ -124,38 +160,69 @@ impl Reporter {
         Self(sender)
     }
 
-    fn report<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self, change: &Change<K>) {
+    fn report<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(
+        &self,
+        change: &Change<K>,
+    ) {
         if let Change::Invalid(invalid) = change {
             // A closed channel means that the program ends.
-            drop(self.0.send((ApiResource::erase::<K>(&()), (**invalid).clone())));
+            drop(
+                self.0
+                    .send((ApiResource::erase::<K>(&()), (**invalid).clone())),
+            );
         }
     }
 }
 
 /// Says on the object itself that it does not parse. Once per text: the object's status is read first.
-async fn say_invalid(client: &Client, events: &Events, kind: &ApiResource, invalid: &InvalidObject) -> Result<(), kube::Error> {
+async fn say_invalid(
+    client: &Client,
+    events: &Events,
+    kind: &ApiResource,
+    invalid: &InvalidObject,
+) -> Result<(), kube::Error> {
     let name = invalid.metadata.name.clone().unwrap_or_default();
     let namespace = invalid.metadata.namespace.clone().unwrap_or_default();
     let api = Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, kind);
-    let Some(object) = api.get_opt(&name).await? else {
+    // Listed by name: the rights to list and watch are there anyway, one to get would serve nothing else.
+    let selected = ListParams::default().fields(&format!("metadata.name={name}"));
+    let Some(object) = api.list(&selected).await?.items.into_iter().next() else {
         return Ok(());
     };
     let message = format!(
         "The stored object does not fit its schema ({}), probably because an older or newer version wrote it. Nothing is done with it. Edit it so that `kubectl apply` accepts it.",
         invalid.error
     );
-    let written = object.data.pointer("/status/conditions").cloned().unwrap_or_default();
+    let written = object
+        .data
+        .pointer("/status/conditions")
+        .cloned()
+        .unwrap_or_default();
     let mut conditions: Vec<_> = serde_json::from_value(written).unwrap_or_default();
     let before = conditions.clone();
     for type_ in [READY, STALLED] {
-        let judgement = if type_ == READY { Judgement::fails } else { Judgement::holds };
-        condition::set(&mut conditions, judgement(type_, Reason::InvalidObject, &*message), object.metadata.generation, Timestamp::now());
+        let judgement = if type_ == READY {
+            Judgement::fails
+        } else {
+            Judgement::holds
+        };
+        condition::set(
+            &mut conditions,
+            judgement(type_, Reason::InvalidObject, &*message),
+            object.metadata.generation,
+            Timestamp::now(),
+        );
     }
     if conditions == before {
         return Ok(());
     }
     let patch = json!({ "status": { "conditions": conditions } });
-    api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
-    events.warning(&object.object_ref(kind), Reason::InvalidObject.as_str(), message);
+    api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch))
+        .await?;
+    events.warning(
+        &object.object_ref(kind),
+        Reason::InvalidObject.as_str(),
+        message,
+    );
     Ok(())
 }

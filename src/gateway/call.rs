@@ -8,14 +8,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    AgentRow, CallError, Config, CronJob, Deletion, FileInfo, Link, Listing, Model, Patched, Roster, Scratch,
+    AgentRow, CallError, Config, CronJob, Deletion, FileInfo, Link, Listing, Model, Patched,
+    Roster, Scratch,
 };
 
 const READ: Duration = Duration::from_secs(15);
 const WRITE: Duration = Duration::from_secs(30);
 /// One change took 24 s on a roster of 411 agents, and the cost grows with its square.
-const CONFIG_WRITE: Duration = Duration::from_secs(300);
-const DELETE: Duration = Duration::from_secs(120);
+const CONFIG_WRITE: Duration = Duration::from_mins(5);
+const DELETE: Duration = Duration::from_mins(2);
 /// A gateway with this many pages of jobs is not one that one operator drives.
 const MOST_PAGES: usize = 100;
 
@@ -59,7 +60,8 @@ impl Link {
 
     /// Lists an agent's workspace files. `IDENTITY.md` is never in it; hashes and contents neither.
     pub async fn files_list(&self, agent_id: &str) -> Result<Listing, CallError> {
-        self.call("agents.files.list", &json!({ "agentId": agent_id }), READ).await
+        self.call("agents.files.list", &json!({ "agentId": agent_id }), READ)
+            .await
     }
 
     /// Reads one workspace file; one that is not there answers with `missing`.

@@ -17,6 +17,8 @@ pub struct Hello {
 
 /// What a gateway can do, probed once per connection. Code asks these, never version numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+// Independent facts, each asked by its name.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Capabilities {
     /// The roster is the map `agents.entries` (2026.8.1 and later), not the list `agents.list`.
     pub roster_entries: bool,

@@ -15,6 +15,8 @@ mod frame;
 pub mod hello;
 pub mod journal;
 pub mod link;
+mod members;
+mod models;
 pub mod observed;
 pub mod pool;
 mod refusal;

@@ -183,8 +183,15 @@ pub fn plan(wanted: Wanted<'_>, record: &AgentStatus, seen: &Seen) -> Plan {
         } else {
             Cause::Ours
         };
-        let entry = EntryStep { set: wanted.keys.clone(), unset: surplus, cause };
-        return Plan { entry: Some(entry), ..Plan::default() };
+        let entry = EntryStep {
+            set: wanted.keys.clone(),
+            unset: surplus,
+            cause,
+        };
+        return Plan {
+            entry: Some(entry),
+            ..Plan::default()
+        };
     }
     let mut plan = Plan::default();
     if let Some(seen_files) = &seen.files {

@@ -31,7 +31,10 @@ pub(super) fn accept(agent: &Agent, context: &Context) -> Result<Accepted, Refus
     if accepted.gateway.metadata.deletion_timestamp.is_some() {
         return Err(Refusal {
             reason: Reason::GatewayNotReady,
-            message: format!("Gateway {} is being deleted. Delete this Agent too, or name another Gateway in a new one.", accepted.gateway_name.name),
+            message: format!(
+                "Gateway {} is being deleted. Delete this Agent too, or name another Gateway in a new one.",
+                accepted.gateway_name.name
+            ),
         });
     }
     let mut sharing = context.pool.siblings(&accepted.gateway_uid);
@@ -39,29 +42,59 @@ pub(super) fn accept(agent: &Agent, context: &Context) -> Result<Accepted, Refus
     let id = &accepted.agent_id;
     let own = admission::rank(agent, &sharing, id);
     let rivals = context.world.agents_with_id(id);
-    let rivals = rivals.iter().filter(|rival| rival.meta().uid != agent.meta().uid && is_rival(rival, context, &sharing, id));
-    admission::settle(&own, rivals.map(|rival| admission::rank(rival, &sharing, id)), id)?;
+    let rivals = rivals.iter().filter(|rival| {
+        rival.meta().uid != agent.meta().uid && is_rival(rival, context, &sharing, id)
+    });
+    admission::settle(
+        &own,
+        rivals.map(|rival| admission::rank(rival, &sharing, id)),
+        id,
+    )?;
     Ok(accepted)
 }
 
 /// Looks up the Gateway and the Board of an Agent, and its id.
 fn resolve(agent: &Agent, world: &World) -> Result<Accepted, Refusal> {
     let namespace = agent.namespace().unwrap_or_default();
-    let board = agent.spec.board_ref.as_ref().and_then(|board| world.board(board, &namespace));
+    let board = agent
+        .spec
+        .board_ref
+        .as_ref()
+        .and_then(|board| world.board(board, &namespace));
     let gateway_name = admission::gateway_of(agent, board.as_deref())?;
     let gateway = world.gateway(&gateway_name);
-    admission::admit(&gateway_name, gateway.as_deref(), &namespace, world.labels(&namespace).as_ref())?;
+    admission::admit(
+        &gateway_name,
+        gateway.as_deref(),
+        &namespace,
+        world.labels(&namespace).as_ref(),
+    )?;
     // `admit` has just proved that it is there.
-    let gateway = gateway.ok_or_else(|| Refusal { reason: Reason::GatewayNotFound, message: String::new() })?;
+    let gateway = gateway.ok_or_else(|| Refusal {
+        reason: Reason::GatewayNotFound,
+        message: String::new(),
+    })?;
     let agent_id = admission::id_of(agent, &gateway_name)?;
     let gateway_uid = gateway.uid().unwrap_or_default();
-    Ok(Accepted { board, gateway, gateway_name, gateway_uid, agent_id })
+    Ok(Accepted {
+        board,
+        gateway,
+        gateway_name,
+        gateway_uid,
+        agent_id,
+    })
 }
 
 /// Whether another Agent holds, or could come to hold, the same place: one that is not accepted itself stands in nobody's way.
 fn is_rival(rival: &Agent, context: &Context, sharing: &[String], agent_id: &str) -> bool {
-    let holds = rival.status.iter().flat_map(|status| &status.places).any(|place| place.agent_id == agent_id && sharing.contains(&place.gateway_uid));
+    let holds = rival
+        .status
+        .iter()
+        .flat_map(|status| &status.places)
+        .any(|place| place.agent_id == agent_id && sharing.contains(&place.gateway_uid));
     holds
         || rival.metadata.deletion_timestamp.is_none()
-            && resolve(rival, &context.world).is_ok_and(|other| other.agent_id == agent_id && sharing.contains(&other.gateway_uid))
+            && resolve(rival, &context.world).is_ok_and(|other| {
+                other.agent_id == agent_id && sharing.contains(&other.gateway_uid)
+            })
 }

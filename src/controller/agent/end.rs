@@ -29,10 +29,18 @@ const RETRY: Duration = Duration::from_secs(30);
 
 /// Ends one Agent.
 pub(super) async fn end(agent: Arc<Agent>, context: &Context) -> Result<Next, ReconcileError> {
-    if !agent.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+    if !agent
+        .finalizers()
+        .iter()
+        .any(|finalizer| finalizer == FINALIZER)
+    {
         return Ok(Next::Change);
     }
-    if agent.annotations().get(FORCE_DELETE).is_some_and(|value| value == "true") {
+    if agent
+        .annotations()
+        .get(FORCE_DELETE)
+        .is_some_and(|value| value == "true")
+    {
         let note = "The annotation force-delete was set: what is on the gateway was left there.";
         context.warn(&agent.object_ref(&()), "ForceDeleted", note);
         return let_go(&agent, context).await;
@@ -40,8 +48,13 @@ pub(super) async fn end(agent: Arc<Agent>, context: &Context) -> Result<Next, Re
     let Some(place) = place(&agent, context).await? else {
         return let_go(&agent, context).await;
     };
-    let gateway = context.world.gateway_with_uid(&place.gateway, &place.gateway_uid);
-    let link = context.pool.get(&place.gateway_uid).filter(|_| context.down_since(&place.gateway_uid).is_none());
+    let gateway = context
+        .world
+        .gateway_with_uid(&place.gateway, &place.gateway_uid);
+    let link = context
+        .pool
+        .get(&place.gateway_uid)
+        .filter(|_| context.down_since(&place.gateway_uid).is_none());
     let error = match link {
         Some(link) => match clean(&agent, &place, &link, context).await {
             Ok(()) => return let_go(&agent, context).await,
@@ -70,7 +83,11 @@ async fn place(agent: &Agent, context: &Context) -> Result<Option<Place>, Reconc
     let Ok(accepted) = accept(agent, context) else {
         return Ok(None);
     };
-    let Some(link) = context.pool.get(&accepted.gateway_uid).filter(|_| context.down_since(&accepted.gateway_uid).is_none()) else {
+    let Some(link) = context
+        .pool
+        .get(&accepted.gateway_uid)
+        .filter(|_| context.down_since(&accepted.gateway_uid).is_none())
+    else {
         return Ok(None);
     };
     let found = observe::mark(&link, &accepted.agent_id).await?;
@@ -83,12 +100,23 @@ async fn place(agent: &Agent, context: &Context) -> Result<Option<Place>, Reconc
 }
 
 /// Takes the agent off the gateway. What is missing counts as done.
-async fn clean(agent: &Agent, place: &Place, link: &Link, context: &Context) -> Result<(), ReconcileError> {
-    let writer = context.pool.writer(&place.gateway_uid).ok_or(CallError::Disconnected { sent: false })?;
+async fn clean(
+    agent: &Agent,
+    place: &Place,
+    link: &Link,
+    context: &Context,
+) -> Result<(), ReconcileError> {
+    let writer = context
+        .pool
+        .writer(&place.gateway_uid)
+        .ok_or(CallError::Disconnected { sent: false })?;
     context.metrics.plan_step("delete_agent");
     match writer.delete(&place.agent_id, true).await {
         Ok(Deleted::Deleted) => {
-            let note = format!("Agent {:?} was deleted on Gateway {}; its files are in the gateway's trash.", place.agent_id, place.gateway.name);
+            let note = format!(
+                "Agent {:?} was deleted on Gateway {}; its files are in the gateway's trash.",
+                place.agent_id, place.gateway.name
+            );
             context.tell(&agent.object_ref(&()), "Deleted", &note);
             Ok(())
         }
@@ -107,20 +135,38 @@ async fn clean(agent: &Agent, place: &Place, link: &Link, context: &Context) -> 
 }
 
 /// Takes our heartbeat and our mark out of an agent that the gateway never deletes.
-async fn retire(agent: &Agent, place: &Place, link: &Link, writer: &gateway::Writer) -> Result<(), ReconcileError> {
+async fn retire(
+    agent: &Agent,
+    place: &Place,
+    link: &Link,
+    writer: &gateway::Writer,
+) -> Result<(), ReconcileError> {
     let own = agent.status.iter().flat_map(|status| &status.own_keys);
     let wish = EntryWish {
         agent_id: place.agent_id.clone(),
         set: BTreeMap::new(),
-        unset: own.filter(|path| path.starts_with("heartbeat.")).cloned().collect(),
+        unset: own
+            .filter(|path| path.starts_with("heartbeat."))
+            .cloned()
+            .collect(),
         must_be_absent: false,
         foreign_heartbeats: gateway::ForeignHeartbeats::Stop,
     };
     writer.apply(wish).await?;
     let name = FileName::Agents.as_str();
     let file = link.files_get(&place.agent_id, name).await?;
-    if let Some(text) = file.content.as_deref().filter(|text| mark::Mark::find(text).is_some()) {
-        link.files_set(&place.agent_id, name, mark::strip(text), file.hash.as_deref()).await?;
+    if let Some(text) = file
+        .content
+        .as_deref()
+        .filter(|text| mark::Mark::find(text).is_some())
+    {
+        link.files_set(
+            &place.agent_id,
+            name,
+            mark::strip(text),
+            file.hash.as_deref(),
+        )
+        .await?;
     }
     Ok(())
 }
@@ -130,17 +176,25 @@ fn time_left(agent: &Agent, gateway: Option<&Gateway>, context: &Context) -> Dur
     let age = age_of_deletion(agent);
     let long = context.settings.deletion_deadline.saturating_sub(age);
     let short = context.settings.teardown_deadline;
-    let namespace_goes = context.world.is_terminating(&agent.namespace().unwrap_or_default());
+    let namespace_goes = context
+        .world
+        .is_terminating(&agent.namespace().unwrap_or_default());
     match gateway {
         None => long.min(short.saturating_sub(age)),
         Some(_) if namespace_goes => long.min(short.saturating_sub(age)),
-        Some(gateway) if gateway.metadata.deletion_timestamp.is_some() => long.min(short.saturating_sub(age.min(age_of_deletion(gateway)))),
+        Some(gateway) if gateway.metadata.deletion_timestamp.is_some() => {
+            long.min(short.saturating_sub(age.min(age_of_deletion(gateway))))
+        }
         Some(_) => long,
     }
 }
 
 /// Says in the status what the deletion waits for.
-async fn say_waiting(agent: &Agent, place: &Place, context: &Context) -> Result<(), ReconcileError> {
+async fn say_waiting(
+    agent: &Agent,
+    place: &Place,
+    context: &Context,
+) -> Result<(), ReconcileError> {
     let message = format!(
         "Deletion waits for Gateway {}, which does not answer or could not delete the agent yet. To let go without it: kubectl annotate oca {} mission.openclaw.dev/force-delete=true",
         place.gateway.name,
@@ -150,7 +204,12 @@ async fn say_waiting(agent: &Agent, place: &Place, context: &Context) -> Result<
     let mut next = known.clone();
     next.observed_generation = agent.metadata.generation;
     let judgement = Judgement::fails(READY, Reason::Deleting, message);
-    condition::AGENT.merge(&mut next.conditions, vec![judgement], agent.metadata.generation, Timestamp::now());
+    condition::AGENT.merge(
+        &mut next.conditions,
+        vec![judgement],
+        agent.metadata.generation,
+        Timestamp::now(),
+    );
     if next != known {
         let written = apply::patch_status(&context.clients.request, agent, &next).await?;
         context.world.latest_agents.remember(&Arc::new(written));

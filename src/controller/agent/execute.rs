@@ -48,7 +48,9 @@ pub(super) async fn execute(
                     Written::Checklist(status) => record.checklist = Some(status),
                 }
             }
-            Err(CallError::FileConflict { .. } | CallError::ScratchConflict { .. }) => executed.conflict = true,
+            Err(CallError::FileConflict { .. } | CallError::ScratchConflict { .. }) => {
+                executed.conflict = true
+            }
             Err(error) => failed = failed.or(Some(error)),
         }
     }
@@ -73,18 +75,54 @@ enum Written {
     Checklist(ChecklistStatus),
 }
 
-async fn one(link: &Link, agent_id: &str, job: Option<&str>, step: Step) -> Result<Confirmed, CallError> {
+async fn one(
+    link: &Link,
+    agent_id: &str,
+    job: Option<&str>,
+    step: Step,
+) -> Result<Confirmed, CallError> {
     match step {
-        Step::WriteFile { name, text, sha256, state, expected, cause } => {
-            let status = write_file(link, agent_id, name, &text, sha256, state, expected.as_deref()).await?;
-            Ok(Confirmed { what: Written::File(status), cause, name: name.to_string() })
+        Step::WriteFile {
+            name,
+            text,
+            sha256,
+            state,
+            expected,
+            cause,
+        } => {
+            let status = write_file(
+                link,
+                agent_id,
+                name,
+                &text,
+                sha256,
+                state,
+                expected.as_deref(),
+            )
+            .await?;
+            Ok(Confirmed {
+                what: Written::File(status),
+                cause,
+                name: name.to_string(),
+            })
         }
-        Step::WriteChecklist { text, sha256, expected_revision, cause } => {
-            let job = job.ok_or_else(|| CallError::JobNotFound { message: format!("no heartbeat monitor of {agent_id}") })?;
+        Step::WriteChecklist {
+            text,
+            sha256,
+            expected_revision,
+            cause,
+        } => {
+            let job = job.ok_or_else(|| CallError::JobNotFound {
+                message: format!("no heartbeat monitor of {agent_id}"),
+            })?;
             let expected = expected_revision.and_then(|revision| u64::try_from(revision).ok());
             let scratch = link.scratch_set(job, Some(&text), expected).await?;
             let revision = i64::try_from(scratch.revision).unwrap_or(i64::MAX);
-            Ok(Confirmed { what: Written::Checklist(ChecklistStatus { sha256, revision }), cause, name: "heartbeat checklist".to_owned() })
+            Ok(Confirmed {
+                what: Written::Checklist(ChecklistStatus { sha256, revision }),
+                cause,
+                name: "heartbeat checklist".to_owned(),
+            })
         }
     }
 }
@@ -98,6 +136,14 @@ async fn write_file(
     state: FileState,
     expected: Option<&str>,
 ) -> Result<FileStatus, CallError> {
-    let file = link.files_set(agent_id, name.as_str(), text, expected).await?;
-    Ok(FileStatus { name: name.to_string(), sha256, size: observe::size(&file), modified: observe::modified(&file), state })
+    let file = link
+        .files_set(agent_id, name.as_str(), text, expected)
+        .await?;
+    Ok(FileStatus {
+        name: name.to_string(),
+        sha256,
+        size: observe::size(&file),
+        modified: observe::modified(&file),
+        state,
+    })
 }

@@ -21,7 +21,10 @@ use crate::{
 };
 
 /// Reconciles one Agent.
-pub async fn reconcile(agent: Arc<Agent>, context: &Context) -> Result<Next, ReconcileError> {
+pub(super) async fn reconcile(
+    agent: Arc<Agent>,
+    context: &Context,
+) -> Result<Next, ReconcileError> {
     let agent = context.world.latest_agents.or_newer(agent);
     if agent.metadata.deletion_timestamp.is_some() {
         return end::end(agent, context).await;

@@ -16,7 +16,10 @@ use crate::{
 };
 
 /// The workspace's path and what the listing shows of each file.
-pub(super) async fn files(link: &Link, agent_id: &str) -> Result<(String, BTreeMap<FileName, SeenFile>), CallError> {
+pub(super) async fn files(
+    link: &Link,
+    agent_id: &str,
+) -> Result<(String, BTreeMap<FileName, SeenFile>), CallError> {
     let listing = link.files_list(agent_id).await?;
     let row = |name: FileName| listing.files.iter().find(|file| file.name == name.as_str());
     let seen = FileName::ALL.into_iter().map(|name| {
@@ -25,7 +28,10 @@ pub(super) async fn files(link: &Link, agent_id: &str) -> Result<(String, BTreeM
             _ if name == FileName::Identity => Listed::No,
             None => Listed::Missing,
             Some(file) if file.missing => Listed::Missing,
-            Some(file) => Listed::Present { size: size(file), modified: modified(file) },
+            Some(file) => Listed::Present {
+                size: size(file),
+                modified: modified(file),
+            },
         };
         (name, SeenFile { listed, read: None })
     });
@@ -34,14 +40,25 @@ pub(super) async fn files(link: &Link, agent_id: &str) -> Result<(String, BTreeM
 }
 
 /// Reads the files whose listing leaves a doubt.
-pub(super) async fn read(link: &Link, agent_id: &str, names: &BTreeSet<FileName>) -> Result<Vec<(FileName, Read)>, CallError> {
+pub(super) async fn read(
+    link: &Link,
+    agent_id: &str,
+    names: &BTreeSet<FileName>,
+) -> Result<Vec<(FileName, Read)>, CallError> {
     let reads = names.iter().map(|name| async move {
         let file = link.files_get(agent_id, name.as_str()).await?;
         let read = if file.missing {
             Read::Missing
         } else {
-            let hash = file.hash.clone().unwrap_or_else(|| entry::sha256(file.content.as_deref().unwrap_or_default()));
-            Read::Present { hash, size: size(&file), modified: modified(&file) }
+            let hash = file
+                .hash
+                .clone()
+                .unwrap_or_else(|| entry::sha256(file.content.as_deref().unwrap_or_default()));
+            Read::Present {
+                hash,
+                size: size(&file),
+                modified: modified(&file),
+            }
         };
         Ok((*name, read))
     });
@@ -63,15 +80,18 @@ pub(super) async fn checklist(link: &Link, job: Option<&str>) -> Result<SeenChec
         return Ok(SeenChecklist::NoMonitor);
     };
     let scratch = link.scratch_get(job).await?;
-    Ok(scratch.content.map_or(SeenChecklist::None, |content| SeenChecklist::Some {
-        sha256: entry::sha256(&content),
-        revision: i64::try_from(scratch.revision).unwrap_or(i64::MAX),
-    }))
+    Ok(scratch
+        .content
+        .map_or(SeenChecklist::None, |content| SeenChecklist::Some {
+            sha256: entry::sha256(&content),
+            revision: i64::try_from(scratch.revision).unwrap_or(i64::MAX),
+        }))
 }
 
 /// Size of a file in bytes.
 pub(super) fn size(file: &FileInfo) -> i64 {
-    file.size.map_or(0, |size| i64::try_from(size).unwrap_or(i64::MAX))
+    file.size
+        .map_or(0, |size| i64::try_from(size).unwrap_or(i64::MAX))
 }
 
 /// Time of a file's last change in milliseconds since 1970.

@@ -11,7 +11,10 @@ use crate::{
         Agent, AgentStatus,
         agent::{Place, PlaceState},
         annotation::{FINALIZER, RECONCILE_NOW},
-        condition::{self, ACCEPTED, FILES_SYNCED, HEARTBEAT_CONFIGURED, Judgement, MODEL_AVAILABLE, REGISTERED, Status},
+        condition::{
+            self, ACCEPTED, FILES_SYNCED, HEARTBEAT_CONFIGURED, Judgement, MODEL_AVAILABLE,
+            REGISTERED, Status,
+        },
         gateway::ForeignHeartbeats,
         heartbeat::parse_every,
         reason::Reason,
@@ -83,7 +86,13 @@ struct Target {
 impl<'a> Visit<'a> {
     pub(super) fn new(agent: Arc<Agent>, context: &'a Context) -> Self {
         let status = agent.status.clone().unwrap_or_default();
-        Self { context, agent, status, judgements: Vec::new(), phase: ACCEPTED }
+        Self {
+            context,
+            agent,
+            status,
+            judgements: Vec::new(),
+            phase: ACCEPTED,
+        }
     }
 
     /// Leads through the pass. The status is in the visit, whatever is answered.
@@ -97,40 +106,75 @@ impl<'a> Visit<'a> {
     /// Says in the status what an error keeps from being done. One that passes by itself does not change an Agent that was Ready.
     pub(super) fn failed(&mut self, error: &ReconcileError) {
         let generation = self.agent.metadata.generation;
-        let was_ready = condition::find(&self.status.conditions, condition::READY)
-            .is_some_and(|ready| ready.status == Status::True.as_str() && ready.observed_generation == generation);
+        let was_ready =
+            condition::find(&self.status.conditions, condition::READY).is_some_and(|ready| {
+                ready.status == Status::True.as_str() && ready.observed_generation == generation
+            });
         if matches!(error, ReconcileError::Kubernetes(_)) || was_ready && error.is_expected() {
             return;
         }
-        self.judge(Judgement::unknown(self.phase, Reason::GatewayError, format!("Not confirmed: {error}. It is tried again.")));
+        self.judge(Judgement::unknown(
+            self.phase,
+            Reason::GatewayError,
+            format!("Not confirmed: {error}. It is tried again."),
+        ));
     }
 
     async fn converge(&mut self) -> Result<Next, Stop> {
         let accepted = match accept(&self.agent, self.context) {
             Ok(accepted) => accepted,
-            Err(refusal) => return Err(self.stop(Judgement::fails(ACCEPTED, refusal.reason, refusal.message))),
+            Err(refusal) => {
+                return Err(self.stop(Judgement::fails(ACCEPTED, refusal.reason, refusal.message)));
+            }
         };
-        let accepted_text = format!("The agent is {:?} on Gateway {}.", accepted.agent_id, accepted.gateway_name.name);
+        let accepted_text = format!(
+            "The agent is {:?} on Gateway {}.",
+            accepted.agent_id, accepted.gateway_name.name
+        );
         self.judge(Judgement::holds(ACCEPTED, Reason::Accepted, accepted_text));
 
         // Everything is rendered and checked before the gateway is asked anything.
         self.phase = FILES_SYNCED;
-        let mut desired = desired(&self.agent, accepted.board.as_deref(), &accepted.gateway, accepted.agent_id.clone());
-        if let (true, Some(path)) = (desired.context.workspace_path.is_empty(), &self.status.workspace_path) {
+        let mut desired = desired(
+            &self.agent,
+            accepted.board.as_deref(),
+            &accepted.gateway,
+            accepted.agent_id.clone(),
+        );
+        if let (true, Some(path)) = (
+            desired.context.workspace_path.is_empty(),
+            &self.status.workspace_path,
+        ) {
             desired.context.workspace_path.clone_from(path);
         }
         let texts = match text::gather(&self.agent, &desired, self.context).await? {
             Ok(texts) => texts,
             Err(judgement) => return Err(self.stop(judgement)),
         };
-        let workspace = texts.render(&desired.context, self.context).map_err(|judgement| self.stop(judgement))?;
+        let workspace = texts
+            .render(&desired.context, self.context)
+            .map_err(|judgement| self.stop(judgement))?;
 
         self.phase = REGISTERED;
         let link = self.link(&accepted)?;
-        let observed = self.context.pool.observe(&accepted.gateway_uid, self.forced_look()).await?;
+        let observed = self
+            .context
+            .pool
+            .observe(&accepted.gateway_uid, self.forced_look())
+            .await?;
         let must_be_absent = self.own(&accepted, &link, &observed).await?;
-        let monitor = observed.heartbeat_job(&accepted.agent_id).map(|job| job.id.clone());
-        let mut target = Target { accepted, desired, texts, workspace, link, observed, monitor };
+        let monitor = observed
+            .heartbeat_job(&accepted.agent_id)
+            .map(|job| job.id.clone());
+        let mut target = Target {
+            accepted,
+            desired,
+            texts,
+            workspace,
+            link,
+            observed,
+            monitor,
+        };
         self.rounds(&mut target, must_be_absent).await?;
         self.complete(&target);
         self.judge_model(&target).await;
@@ -147,16 +191,29 @@ impl<'a> Visit<'a> {
         if let LinkState::Up(hello) = &*link.state().borrow()
             && !hello.capabilities.missing().is_empty()
         {
-            let message = format!("Gateway {name} lacks what the operator needs; its condition Compatible says what.");
-            return Err(self.stop(Judgement::unknown(REGISTERED, Reason::GatewayNotReady, message)));
+            let message = format!(
+                "Gateway {name} lacks what the operator needs; its condition Compatible says what."
+            );
+            return Err(self.stop(Judgement::unknown(
+                REGISTERED,
+                Reason::GatewayNotReady,
+                message,
+            )));
         }
         Ok(link)
     }
 
     /// A short outage changes nothing on an Agent that was judged at this generation; a longer one is said once.
     fn away(&mut self, accepted: &Accepted) -> Stop {
-        let since = self.context.down_since(&accepted.gateway_uid).unwrap_or(self.context.started);
-        let left = self.context.settings.unreachable_after.saturating_sub(down_for(since));
+        let since = self
+            .context
+            .down_since(&accepted.gateway_uid)
+            .unwrap_or(self.context.started);
+        let left = self
+            .context
+            .settings
+            .unreachable_after
+            .saturating_sub(down_for(since));
         let judged = self.status.observed_generation == self.agent.metadata.generation;
         if judged && !left.is_zero() {
             return Stop::Judged(Next::Within(left));
@@ -166,24 +223,51 @@ impl<'a> Visit<'a> {
             "Gateway {} is not connected; its own conditions say why. What is on the gateway stays as it is, and this Agent goes on by itself.",
             accepted.gateway_name.name
         );
-        self.stop(Judgement::unknown(REGISTERED, Reason::GatewayUnreachable, message))
+        self.stop(Judgement::unknown(
+            REGISTERED,
+            Reason::GatewayUnreachable,
+            message,
+        ))
     }
 
     /// Where somebody asked for a reconcile now, only a look from now on will do.
     fn forced_look(&self) -> Option<Instant> {
         let asked = self.agent.annotations().get(RECONCILE_NOW)?;
-        self.context.is_first_sight(&self.agent.uid().unwrap_or_default(), asked).then(Instant::now)
+        self.context
+            .is_first_sight(&self.agent.uid().unwrap_or_default(), asked)
+            .then(Instant::now)
     }
 
     /// Makes sure that the agent on the gateway is ours, or free and claimed. Answers whether it must not be there when the writer comes to it.
-    async fn own(&mut self, accepted: &Accepted, link: &Link, observed: &Observed) -> Result<bool, Stop> {
+    async fn own(
+        &mut self,
+        accepted: &Accepted,
+        link: &Link,
+        observed: &Observed,
+    ) -> Result<bool, Stop> {
         let id = &accepted.agent_id;
-        let place = self.status.places.iter().find(|place| place.gateway_uid == accepted.gateway_uid && place.agent_id == *id);
+        let place = self
+            .status
+            .places
+            .iter()
+            .find(|place| place.gateway_uid == accepted.gateway_uid && place.agent_id == *id);
         let present = observed.config.entry(id).is_some();
-        let found = if place.is_none() && present { observe::mark(link, id).await? } else { None };
-        match plan::ownership(place, present, found.as_ref(), &text::mark(&self.agent, self.context)) {
+        let found = if place.is_none() && present {
+            observe::mark(link, id).await?
+        } else {
+            None
+        };
+        match plan::ownership(
+            place,
+            present,
+            found.as_ref(),
+            &text::mark(&self.agent, self.context),
+        ) {
             Ownership::Claimed => Ok(false),
-            Ownership::Free => self.claim(accepted, PlaceState::Claimed).await.map(|()| true),
+            Ownership::Free => self
+                .claim(accepted, PlaceState::Claimed)
+                .await
+                .map(|()| true),
             Ownership::Marked => {
                 self.claim(accepted, PlaceState::Registered).await?;
                 self.event("OwnershipResumed", &format!("The agent {id:?} on the gateway carries this Agent's mark and is taken up again."));
@@ -195,8 +279,15 @@ impl<'a> Visit<'a> {
 
     /// Records the claim before anything is written to the gateway, behind a finalizer that will clean up.
     async fn claim(&mut self, accepted: &Accepted, state: PlaceState) -> Result<(), Stop> {
-        if !self.agent.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
-            let agent = apply::add_finalizer(&self.context.clients.request, &*self.agent, FINALIZER).await?;
+        if !self
+            .agent
+            .finalizers()
+            .iter()
+            .any(|finalizer| finalizer == FINALIZER)
+        {
+            let agent =
+                apply::add_finalizer(&self.context.clients.request, &*self.agent, FINALIZER)
+                    .await?;
             self.now_is(agent);
         }
         let place = Place {
@@ -229,12 +320,22 @@ impl<'a> Visit<'a> {
             ..Seen::default()
         };
         for _ in 0..ROUNDS {
-            let plan = plan::plan(Wanted { keys: &keys, workspace: &target.workspace }, &self.status, &seen);
-            plan.files.into_iter().for_each(|file| execute::remember_file(&mut self.status, file));
+            let plan = plan::plan(
+                Wanted {
+                    keys: &keys,
+                    workspace: &target.workspace,
+                },
+                &self.status,
+                &seen,
+            );
+            plan.files
+                .into_iter()
+                .for_each(|file| execute::remember_file(&mut self.status, file));
             self.status.checklist = plan.checklist.or(self.status.checklist.take());
             if let Some(step) = plan.entry {
                 self.phase = REGISTERED;
-                self.write_entry(step, target, &mut seen, must_be_absent).await?;
+                self.write_entry(step, target, &mut seen, must_be_absent)
+                    .await?;
                 must_be_absent = false;
                 continue;
             }
@@ -255,7 +356,15 @@ impl<'a> Visit<'a> {
                 return Ok(());
             }
             let monitor = target.monitor.as_deref();
-            let executed = execute::execute(&target.link, &id, monitor, plan.steps, &mut self.status, &self.context.metrics).await?;
+            let executed = execute::execute(
+                &target.link,
+                &id,
+                monitor,
+                plan.steps,
+                &mut self.status,
+                &self.context.metrics,
+            )
+            .await?;
             self.corrected(&executed.corrected);
             // Without skipBootstrap a heartbeat run may have put files of the gateway's own beside ours meanwhile.
             let second_look = self.is_first_registration() && !seen.skip_bootstrap;
@@ -265,20 +374,49 @@ impl<'a> Visit<'a> {
             seen.files = None;
         }
         let message = format!("the files of {id} changed faster than they could be compared");
-        Err(CallError::FileConflict { name: message, current_hash: None }.into())
+        Err(CallError::FileConflict {
+            name: message,
+            current_hash: None,
+        }
+        .into())
     }
 
     /// Hands the entry to the config writer.
-    async fn write_entry(&mut self, step: EntryStep, target: &mut Target, seen: &mut Seen, must_be_absent: bool) -> Result<(), Stop> {
+    async fn write_entry(
+        &mut self,
+        step: EntryStep,
+        target: &mut Target,
+        seen: &mut Seen,
+        must_be_absent: bool,
+    ) -> Result<(), Stop> {
         let EntryStep { set, unset, cause } = step;
         let id = target.accepted.agent_id.clone();
-        let writer = self.context.pool.writer(&target.accepted.gateway_uid).ok_or(CallError::Disconnected { sent: false })?;
-        let foreign_heartbeats = match target.accepted.gateway.spec.foreign_heartbeats.unwrap_or_default() {
+        let writer = self
+            .context
+            .pool
+            .writer(&target.accepted.gateway_uid)
+            .ok_or(CallError::Disconnected { sent: false })?;
+        let foreign_heartbeats = match target
+            .accepted
+            .gateway
+            .spec
+            .foreign_heartbeats
+            .unwrap_or_default()
+        {
             ForeignHeartbeats::Keep => gateway::ForeignHeartbeats::Keep,
             ForeignHeartbeats::Stop => gateway::ForeignHeartbeats::Stop,
         };
         self.context.metrics.plan_step("write_entry");
-        match writer.apply(EntryWish { agent_id: id.clone(), set, unset, must_be_absent, foreign_heartbeats }).await {
+        match writer
+            .apply(EntryWish {
+                agent_id: id.clone(),
+                set,
+                unset,
+                must_be_absent,
+                foreign_heartbeats,
+            })
+            .await
+        {
             Ok(applied) => {
                 if applied.wrote && cause == Cause::Drift {
                     self.corrected(&["config entry".to_owned()]);
@@ -292,17 +430,27 @@ impl<'a> Visit<'a> {
                 self.status.places.clear();
                 Err(self.stop(exists(&id)))
             }
-            Err(WriteError::Rejected { message, issues }) => Err(self.rejected(&message, &issues, seen.entry.is_some())),
+            Err(WriteError::Rejected { message, issues }) => {
+                Err(self.rejected(&message, &issues, seen.entry.is_some()))
+            }
             Err(error) => Err(error.into()),
         }
     }
 
     /// The gateway refused the entry: that is this Agent's alone, and only an edit helps.
     fn rejected(&mut self, message: &str, issues: &[gateway::Issue], present: bool) -> Stop {
-        let said = issues.iter().map(|issue| format!("{}: {}", issue.path, issue.message)).collect::<Vec<_>>().join("; ");
+        let said = issues
+            .iter()
+            .map(|issue| format!("{}: {}", issue.path, issue.message))
+            .collect::<Vec<_>>()
+            .join("; ");
         let said = if said.is_empty() { message } else { &said };
         let about_heartbeat = issues.iter().any(|issue| issue.path.contains(".heartbeat"));
-        let type_ = if present && about_heartbeat { HEARTBEAT_CONFIGURED } else { REGISTERED };
+        let type_ = if present && about_heartbeat {
+            HEARTBEAT_CONFIGURED
+        } else {
+            REGISTERED
+        };
         self.stop(Judgement::fails(type_, Reason::Rejected, format!("The gateway refused this Agent's entry: {said}. Change the spec; nothing was written.")))
     }
 
@@ -310,27 +458,39 @@ impl<'a> Visit<'a> {
     fn registered(&mut self, keys: &entry::Keys, agent_id: &str) {
         self.status.own_keys = keys.keys().cloned().collect();
         self.status.entry_sha256 = Some(entry::digest(keys));
-        self.judge(Judgement::holds(REGISTERED, Reason::Registered, format!("The gateway has agent {agent_id:?} as declared.")));
+        self.judge(Judgement::holds(
+            REGISTERED,
+            Reason::Registered,
+            format!("The gateway has agent {agent_id:?} as declared."),
+        ));
         self.phase = FILES_SYNCED;
     }
 
     /// Lists the files, reads the checklist, and renders again where the workspace's path was not known before.
     async fn look(&mut self, target: &mut Target, seen: &mut Seen) -> Result<(), Stop> {
         let id = &target.accepted.agent_id;
-        let ((path, files), checklist) =
-            tokio::try_join!(observe::files(&target.link, id), observe::checklist(&target.link, target.monitor.as_deref()))?;
+        let ((path, files), checklist) = tokio::try_join!(
+            observe::files(&target.link, id),
+            observe::checklist(&target.link, target.monitor.as_deref())
+        )?;
         seen.files = Some(files);
         seen.checklist = checklist;
         self.status.workspace_path = Some(path.clone());
         if target.desired.context.workspace_path.is_empty() {
             target.desired.context.workspace_path = path;
-            target.workspace = target.texts.render(&target.desired.context, self.context).map_err(|judgement| self.stop(judgement))?;
+            target.workspace = target
+                .texts
+                .render(&target.desired.context, self.context)
+                .map_err(|judgement| self.stop(judgement))?;
         }
         Ok(())
     }
 
     fn is_first_registration(&self) -> bool {
-        self.status.places.iter().any(|place| place.state == PlaceState::Claimed)
+        self.status
+            .places
+            .iter()
+            .any(|place| place.state == PlaceState::Claimed)
     }
 
     /// Everything is on the gateway as wanted.
@@ -339,9 +499,20 @@ impl<'a> Visit<'a> {
             place.state = PlaceState::Registered;
         }
         // Files that are not ours any more are not spoken of; one that was emptied is remembered, so that it is never emptied twice.
-        let wanted = |name: &str| target.workspace.files.iter().any(|file| file.name.as_str() == name);
-        self.status.files.retain(|file| wanted(&file.name) || file.name == FileName::Bootstrap.as_str());
-        let message = format!("{} files are on the gateway as declared.", target.workspace.files.len());
+        let wanted = |name: &str| {
+            target
+                .workspace
+                .files
+                .iter()
+                .any(|file| file.name.as_str() == name)
+        };
+        self.status
+            .files
+            .retain(|file| wanted(&file.name) || file.name == FileName::Bootstrap.as_str());
+        let message = format!(
+            "{} files are on the gateway as declared.",
+            target.workspace.files.len()
+        );
         self.judge(Judgement::holds(FILES_SYNCED, Reason::Synced, message));
     }
 
@@ -349,14 +520,29 @@ impl<'a> Visit<'a> {
         let heartbeat = &target.desired.heartbeat;
         let every = parse_every(&heartbeat.every);
         if every.is_some_and(|every| every.is_zero()) {
-            self.judge(Judgement::holds(HEARTBEAT_CONFIGURED, Reason::Disabled, "The heartbeat is switched off, as declared."));
+            self.judge(Judgement::holds(
+                HEARTBEAT_CONFIGURED,
+                Reason::Disabled,
+                "The heartbeat is switched off, as declared.",
+            ));
         } else if target.monitor.is_none() {
             let message = "The gateway has not made the heartbeat's monitor yet; without it the checklist has no place. Looked for again in a few seconds.";
-            self.judge(Judgement::unknown(HEARTBEAT_CONFIGURED, Reason::Pending, message));
+            self.judge(Judgement::unknown(
+                HEARTBEAT_CONFIGURED,
+                Reason::Pending,
+                message,
+            ));
             return Next::Within(MONITOR_WAIT);
         } else {
-            let message = format!("The agent beats every {}, and the gateway holds its checklist.", heartbeat.every);
-            self.judge(Judgement::holds(HEARTBEAT_CONFIGURED, Reason::Configured, message));
+            let message = format!(
+                "The agent beats every {}, and the gateway holds its checklist.",
+                heartbeat.every
+            );
+            self.judge(Judgement::holds(
+                HEARTBEAT_CONFIGURED,
+                Reason::Configured,
+                message,
+            ));
         }
         Next::Change
     }
@@ -365,31 +551,56 @@ impl<'a> Visit<'a> {
     async fn judge_model(&mut self, target: &Target) {
         const NAMED: usize = 10;
         let Some(model) = &target.desired.model else {
-            self.judge(Judgement::holds(MODEL_AVAILABLE, Reason::GatewayDefault, "No model is named, so the gateway's default serves."));
+            self.judge(Judgement::holds(
+                MODEL_AVAILABLE,
+                Reason::GatewayDefault,
+                "No model is named, so the gateway's default serves.",
+            ));
             return;
         };
-        let Ok(models) = self.context.pool.models(&target.accepted.gateway_uid, &target.accepted.agent_id).await else {
+        let Ok(models) = self
+            .context
+            .pool
+            .models(&target.accepted.gateway_uid, &target.accepted.agent_id)
+            .await
+        else {
             return;
         };
-        let mut names: Vec<String> = models.iter().map(|model| format!("{}/{}", model.provider, model.id)).collect();
+        let mut names: Vec<String> = models
+            .iter()
+            .map(|model| format!("{}/{}", model.provider, model.id))
+            .collect();
         if names.contains(model) {
-            self.judge(Judgement::holds(MODEL_AVAILABLE, Reason::ModelListed, format!("The gateway lists {model}.")));
+            self.judge(Judgement::holds(
+                MODEL_AVAILABLE,
+                Reason::ModelListed,
+                format!("The gateway lists {model}."),
+            ));
             return;
         }
         names.sort();
         let more = names.len().saturating_sub(NAMED);
         names.truncate(NAMED);
-        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let rest = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
         let message = format!(
             "The gateway does not list {model:?}; runs of this agent will fail until it does. It lists: {}{rest}. Name one of these, or add the model to the gateway.",
             names.join(", ")
         );
-        self.judge(Judgement::fails(MODEL_AVAILABLE, Reason::ModelNotListed, message));
+        self.judge(Judgement::fails(
+            MODEL_AVAILABLE,
+            Reason::ModelNotListed,
+            message,
+        ));
     }
 
     /// Replaces what this pass said of a condition before.
     fn judge(&mut self, judgement: Judgement) {
-        self.judgements.retain(|earlier| earlier.type_ != judgement.type_);
+        self.judgements
+            .retain(|earlier| earlier.type_ != judgement.type_);
         self.judgements.push(judgement);
     }
 
@@ -409,11 +620,17 @@ impl<'a> Visit<'a> {
         let known = self.agent.status.clone().unwrap_or_default();
         let generation = self.agent.metadata.generation;
         self.status.observed_generation = generation;
-        condition::AGENT.merge(&mut self.status.conditions, self.judgements.clone(), generation, Timestamp::now());
+        condition::AGENT.merge(
+            &mut self.status.conditions,
+            self.judgements.clone(),
+            generation,
+            Timestamp::now(),
+        );
         if self.status == known {
             return Ok(());
         }
-        let written = apply::patch_status(&self.context.clients.request, &*self.agent, &self.status).await?;
+        let written =
+            apply::patch_status(&self.context.clients.request, &*self.agent, &self.status).await?;
         self.announce(&known);
         self.now_is(written);
         Ok(())
@@ -424,10 +641,17 @@ impl<'a> Visit<'a> {
         for judgement in &self.judgements {
             let before = condition::find(&known.conditions, judgement.type_);
             let turned = before.is_none_or(|before| before.status != judgement.status.as_str());
-            let other_reason = before.is_none_or(|before| before.reason != judgement.reason.as_str());
+            let other_reason =
+                before.is_none_or(|before| before.reason != judgement.reason.as_str());
             match judgement.status {
-                Status::True if turned && [REGISTERED, FILES_SYNCED].contains(&judgement.type_) => self.event(judgement.type_, &judgement.message),
-                Status::False if other_reason => self.context.warn(&self.reference(), judgement.reason.as_str(), &judgement.message),
+                Status::True if turned && [REGISTERED, FILES_SYNCED].contains(&judgement.type_) => {
+                    self.event(judgement.type_, &judgement.message)
+                }
+                Status::False if other_reason => self.context.warn(
+                    &self.reference(),
+                    judgement.reason.as_str(),
+                    &judgement.message,
+                ),
                 _ => {}
             }
         }
@@ -435,7 +659,13 @@ impl<'a> Visit<'a> {
 
     fn corrected(&self, names: &[String]) {
         if !names.is_empty() {
-            self.event("DriftCorrected", &format!("Changed on the gateway by somebody else and put back: {}.", names.join(", ")));
+            self.event(
+                "DriftCorrected",
+                &format!(
+                    "Changed on the gateway by somebody else and put back: {}.",
+                    names.join(", ")
+                ),
+            );
         }
     }
 

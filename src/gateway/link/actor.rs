@@ -195,12 +195,11 @@ impl Connection {
 
     async fn serve(&mut self, inbox: &mut mpsc::Receiver<Request>) -> LinkError {
         loop {
+            let supervision = self.liveness.next();
             let wake = self
                 .session
                 .next_deadline()
-                .map_or(self.liveness.next(), |deadline| {
-                    deadline.min(self.liveness.next())
-                });
+                .map_or(supervision, |deadline| deadline.min(supervision));
             // No arm awaits a send: with both directions' buffers full, two peers that only send wait for each other forever.
             tokio::select! {
                 message = self.stream.next() => {

@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::super::LinkError;
 
 /// A connection that was up this long has shown that the trouble is over.
-pub(super) const SETTLED: Duration = Duration::from_secs(60);
+pub(super) const SETTLED: Duration = Duration::from_mins(1);
 
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 /// A refused credential is shown again after 2, 4, 8, 10, 10, .. minutes: three times in ten minutes at most. The gateway locks an
 /// address out for five minutes after ten failures within one.
-const FIRST_REFUSAL: Duration = Duration::from_secs(120);
-const LONGEST_REFUSAL: Duration = Duration::from_secs(600);
+const FIRST_REFUSAL: Duration = Duration::from_mins(2);
+const LONGEST_REFUSAL: Duration = Duration::from_mins(10);
 /// A gateway that says when it will be ready is asked soon after that, not all at once.
 const READY_SPREAD: Duration = Duration::from_secs(1);
 

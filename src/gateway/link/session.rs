@@ -209,7 +209,7 @@ mod tests {
         assert_ne!(first.id, second.id);
         session.answer(&second.id.to_string(), Ok(Some(&payload("2"))), now);
         session.answer(&first.id.to_string(), Ok(Some(&payload("1"))), now);
-        session.answer(&first.id.to_string(), Ok(Some(&payload("late"))), now);
+        session.answer(&first.id.to_string(), Ok(Some(&payload("3"))), now);
         assert_eq!(first_reply.await.unwrap().unwrap().get(), "1");
         assert_eq!(second_reply.await.unwrap().unwrap().get(), "2");
         assert_eq!(session.next_deadline(), None);

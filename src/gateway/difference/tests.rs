@@ -1,0 +1,415 @@
+//! Tables for what each rule does, and properties for what no document and no wish may break.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn wish(agent_id: &str, set: Value, unset: &[&str]) -> EntryWish {
+    let Value::Object(set) = set else {
+        panic!("set is an object")
+    };
+    EntryWish {
+        agent_id: agent_id.to_owned(),
+        set: set.into_iter().collect(),
+        unset: unset.iter().map(|path| (*path).to_owned()).collect(),
+        must_be_absent: false,
+        foreign_heartbeats: ForeignHeartbeats::Keep,
+    }
+}
+
+fn of(parsed: &Value, wishes: &[EntryWish], beating: &[&str]) -> Difference {
+    let beating = beating.iter().map(|id| (*id).to_owned()).collect();
+    difference(parsed, &wishes.iter().collect::<Vec<_>>(), &beating)
+}
+
+fn patch_of(parsed: &Value, wishes: &[EntryWish]) -> Value {
+    of(parsed, wishes, &[]).into_patch()
+}
+
+fn explicit(entries: &Value) -> Value {
+    json!({"agents": {"ownership": "explicit", "entries": entries}})
+}
+
+#[test]
+fn only_what_differs_is_written() {
+    let parsed = explicit(&json!({
+        "main": {},
+        "a": {"name": "A", "model": "p/m", "heartbeat": {"every": "10m", "prompt": "theirs"}, "tools": {"x": 1}},
+    }));
+    let wishes = [wish(
+        "a",
+        json!({"name": "A", "model": "p/n", "heartbeat.every": "10m", "heartbeat.target": "none"}),
+        &[],
+    )];
+    assert_eq!(
+        patch_of(&parsed, &wishes),
+        json!({"agents": {"entries": {"a": {"model": "p/n", "heartbeat": {"target": "none"}}}}})
+    );
+}
+
+#[test]
+fn a_fulfilled_wish_writes_nothing() {
+    let parsed = explicit(&json!({"main": {}, "a": {"name": "A", "extra": true}}));
+    let difference = of(&parsed, &[wish("a", json!({"name": "A"}), &["model"])], &[]);
+    assert!(difference.is_empty(), "{difference:?}");
+}
+
+#[test]
+fn a_missing_entry_is_made_even_when_nothing_is_set() {
+    assert_eq!(
+        patch_of(
+            &explicit(&json!({"main": {}})),
+            &[wish("a", json!({}), &["model"])]
+        ),
+        json!({"agents": {"entries": {"a": {}}}})
+    );
+}
+
+#[test]
+fn ownership_is_said_when_the_roster_grows_beyond_one_agent() {
+    let wishes = [wish("a", json!({}), &[])];
+    let with = json!({"agents": {"ownership": "explicit", "entries": {"a": {}}}});
+    let without = json!({"agents": {"entries": {"a": {}}}});
+    for (parsed, expected) in [
+        (json!({}), &with),
+        (json!({"agents": {"defaults": {}}}), &with),
+        (json!({"agents": {"entries": {}}}), &with),
+        (json!({"agents": {"entries": {"main": {}}}}), &with),
+        (
+            json!({"agents": {"entries": {"main": {"default": true}, "b": {}}}}),
+            &without,
+        ),
+        (explicit(&json!({"main": {}, "b": {}})), &without),
+    ] {
+        assert_eq!(&patch_of(&parsed, &wishes), expected, "{parsed}");
+    }
+    // The implicit agent's own entry does not make a second one.
+    assert_eq!(
+        patch_of(&json!({}), &[wish("main", json!({"name": "M"}), &[])]),
+        json!({"agents": {"entries": {"main": {"name": "M"}}}})
+    );
+}
+
+#[test]
+fn an_object_becomes_exactly_what_is_wished() {
+    let parsed = explicit(&json!({
+        "a": {"heartbeat": {"activeHours": {"start": "08:00", "end": "20:00", "timezone": "UTC"}}},
+        "b": {},
+    }));
+    let wishes = [wish(
+        "a",
+        json!({"heartbeat.activeHours": {"start": "09:00", "end": "20:00"}}),
+        &[],
+    )];
+    assert_eq!(
+        patch_of(&parsed, &wishes),
+        json!({"agents": {"entries": {"a": {"heartbeat": {"activeHours": {"start": "09:00", "timezone": null}}}}}})
+    );
+}
+
+#[test]
+fn arrays_that_go_are_named() {
+    let parsed = explicit(
+        &json!({"a": {"model": {"primary": "p/m", "fallbacks": ["p/n"]}, "tools": ["t"]}, "b": {}}),
+    );
+    let difference = of(&parsed, &[wish("a", json!({"model": "p/m"}), &[])], &[]);
+    assert_eq!(
+        difference.replace_paths,
+        BTreeSet::from(["agents.entries.a.model.fallbacks".to_owned()])
+    );
+    assert_eq!(
+        difference.into_patch(),
+        json!({"agents": {"entries": {"a": {"model": "p/m"}}}})
+    );
+}
+
+#[test]
+fn the_last_own_key_takes_the_block_along_only_when_nothing_foreign_is_left() {
+    let unset = ["heartbeat.every", "heartbeat.activeHours"];
+    for (block, expected) in [
+        (json!({"every": "1m"}), json!(null)),
+        (
+            json!({"every": "1m", "activeHours": {"start": "08:00", "end": "09:00"}}),
+            json!(null),
+        ),
+        (
+            json!({"every": "1m", "prompt": "theirs"}),
+            json!({"every": null}),
+        ),
+    ] {
+        let parsed = explicit(&json!({"a": {"heartbeat": block}, "b": {}}));
+        assert_eq!(
+            patch_of(&parsed, &[wish("a", json!({}), &unset)]),
+            json!({"agents": {"entries": {"a": {"heartbeat": expected}}}}),
+            "{parsed}"
+        );
+    }
+    for block in [json!({}), json!({"prompt": "theirs"})] {
+        let parsed = explicit(&json!({"a": {"heartbeat": block}, "b": {}}));
+        assert_eq!(
+            patch_of(&parsed, &[wish("a", json!({}), &unset)]),
+            json!({})
+        );
+    }
+    // A block that is wished for stays, whatever goes out of it.
+    let parsed = explicit(&json!({"a": {"heartbeat": {"every": "1m"}}, "b": {}}));
+    assert_eq!(
+        patch_of(
+            &parsed,
+            &[wish(
+                "a",
+                json!({"heartbeat.target": "none"}),
+                &["heartbeat.every"]
+            )]
+        ),
+        json!({"agents": {"entries": {"a": {"heartbeat": {"every": null, "target": "none"}}}}})
+    );
+}
+
+#[test]
+fn what_is_set_and_unset_at_once_is_set() {
+    let parsed = explicit(&json!({"a": {"model": "p/m"}, "b": {}}));
+    assert_eq!(
+        patch_of(&parsed, &[wish("a", json!({"model": "p/m"}), &["model"])]),
+        json!({})
+    );
+}
+
+#[test]
+fn agents_that_beat_by_default_are_kept_when_the_first_block_comes() {
+    let beats = wish("a", json!({"heartbeat.every": "10m"}), &[]);
+    let parsed = explicit(&json!({"main": {"workspace": "/w"}, "b": {}}));
+    let kept = of(&parsed, std::slice::from_ref(&beats), &["main"]);
+    assert_eq!(kept.kept, BTreeSet::from(["main".to_owned()]));
+    assert_eq!(
+        kept.into_patch(),
+        json!({"agents": {"entries": {"a": {"heartbeat": {"every": "10m"}}, "main": {"heartbeat": {}}}}})
+    );
+
+    let stop = EntryWish {
+        foreign_heartbeats: ForeignHeartbeats::Stop,
+        ..beats.clone()
+    };
+    assert!(of(&parsed, &[stop], &["main"]).kept.is_empty());
+    // No block of ours comes, or one is there already: nobody is silenced by us.
+    let quiet = wish("a", json!({"name": "A"}), &[]);
+    assert!(of(&parsed, &[quiet], &["main"]).kept.is_empty());
+    let parsed = explicit(&json!({"main": {}, "b": {"heartbeat": {}}}));
+    assert!(of(&parsed, &[beats], &["b"]).kept.is_empty());
+}
+
+#[test]
+fn kept_heartbeats_go_only_where_they_are_still_exactly_ours() {
+    let parsed = explicit(&json!({
+        "main": {"heartbeat": {}},
+        "b": {"heartbeat": {"every": "1h"}},
+        "c": {},
+        "d": {"heartbeat": {}},
+    }));
+    let kept = ["main", "b", "c", "gone"].map(str::to_owned).into();
+    assert_eq!(
+        release(&parsed, &kept).into_patch(),
+        json!({"agents": {"entries": {"main": {"heartbeat": null}}}})
+    );
+    assert!(release(&json!({}), &kept).is_empty());
+}
+
+#[test]
+fn what_is_not_as_wished_is_named() {
+    let parsed = explicit(&json!({"a": {"heartbeat": {"every": "1m"}}}));
+    let want = wish(
+        "a",
+        json!({"name": "A", "heartbeat.every": "2m"}),
+        &["model"],
+    );
+    assert_eq!(unmet(&parsed, &want), ["heartbeat.every", "name"]);
+    assert_eq!(
+        unmet(&parsed, &wish("z", json!({}), &[])),
+        ["agents.entries.z"]
+    );
+}
+
+const OWN: [&str; 7] = [
+    "name",
+    "model",
+    "workspace",
+    "heartbeat.every",
+    "heartbeat.target",
+    "heartbeat.prompt",
+    "heartbeat.activeHours",
+];
+
+fn any_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        "[a-z]{1,3}".prop_map(Value::from),
+        any::<bool>().prop_map(Value::from),
+        Just(json!({"start": "08:00", "end": "20:00"})),
+        Just(json!({"start": "08:00", "timezone": "UTC"})),
+        Just(json!({"primary": "p/m", "fallbacks": ["p/n", "p/o"]})),
+        Just(json!({})),
+    ]
+}
+
+fn any_entry() -> impl Strategy<Value = Value> {
+    let keys = prop::sample::select(vec!["name", "model", "workspace", "tools", "identity"]);
+    let heartbeat_keys = prop::sample::select(vec![
+        "every",
+        "target",
+        "prompt",
+        "activeHours",
+        "lightContext",
+    ]);
+    (
+        prop::collection::btree_map(keys, any_value(), 0..4),
+        prop::option::of(prop::collection::btree_map(
+            heartbeat_keys,
+            any_value(),
+            0..4,
+        )),
+    )
+        .prop_map(|(keys, heartbeat)| {
+            let mut entry = json!(keys);
+            if let Some(heartbeat) = heartbeat {
+                entry[HEARTBEAT] = json!(heartbeat);
+            }
+            entry
+        })
+}
+
+fn any_document() -> impl Strategy<Value = Value> {
+    let ids = prop::sample::select(vec!["main", "a", "b", "c", "other"]);
+    (
+        prop::option::of(prop::collection::btree_map(ids, any_entry(), 0..5)),
+        any::<bool>(),
+    )
+        .prop_map(|(entries, explicit)| {
+            let mut document =
+                json!({"gateway": {"mode": "local"}, "agents": {"defaults": {"x": 1}}});
+            if let Some(entries) = entries {
+                document["agents"]["entries"] = json!(entries);
+            }
+            if explicit {
+                document["agents"]["ownership"] = json!("explicit");
+            }
+            document
+        })
+}
+
+fn any_wishes() -> impl Strategy<Value = Vec<EntryWish>> {
+    let paths = || prop::sample::select(OWN.to_vec());
+    let one = (
+        prop::collection::btree_map(paths(), any_value(), 0..4),
+        prop::collection::btree_set(paths(), 0..4),
+        any::<bool>(),
+    );
+    prop::collection::btree_map(prop::sample::select(vec!["a", "b", "c", "d"]), one, 0..4).prop_map(
+        |wishes| {
+            wishes
+                .into_iter()
+                .map(|(id, (set, unset, keep))| EntryWish {
+                    agent_id: id.to_owned(),
+                    set: set
+                        .into_iter()
+                        .map(|(path, value)| (path.to_owned(), value))
+                        .collect(),
+                    unset: unset.into_iter().map(str::to_owned).collect(),
+                    must_be_absent: false,
+                    foreign_heartbeats: if keep {
+                        ForeignHeartbeats::Keep
+                    } else {
+                        ForeignHeartbeats::Stop
+                    },
+                })
+                .collect()
+        },
+    )
+}
+
+fn any_beating() -> impl Strategy<Value = BTreeSet<String>> {
+    prop::collection::btree_set(
+        prop::sample::select(vec!["main", "a", "other"]).prop_map(str::to_owned),
+        0..3,
+    )
+}
+
+/// All values of a document by dotted path; an empty object or array is a value.
+fn flat(value: &Value) -> BTreeMap<String, Value> {
+    fn walk(path: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
+        match value {
+            Value::Object(map) if !map.is_empty() => {
+                for (key, value) in map {
+                    walk(&format!("{path}.{key}"), value, into);
+                }
+            }
+            other => {
+                into.insert(path.to_owned(), other.clone());
+            }
+        }
+    }
+    let mut into = BTreeMap::new();
+    walk("", value, &mut into);
+    into
+}
+
+proptest! {
+    #[test]
+    fn what_was_written_needs_no_second_write(
+        document in any_document(), wishes in any_wishes(), beating in any_beating()
+    ) {
+        let wishes: Vec<_> = wishes.iter().collect();
+        let first = difference(&document, &wishes, &beating);
+        let mut after = document.clone();
+        json_patch::merge(&mut after, &first.clone().into_patch());
+        let second = difference(&after, &wishes, &beating);
+        prop_assert!(second.is_empty(), "{:?} after {:?}", second, first);
+        for wish in &wishes {
+            prop_assert!(unmet(&after, wish).is_empty());
+            for (path, value) in &wish.set {
+                let pointer = format!("/agents/entries/{}/{}", wish.agent_id, path.replace('.', "/"));
+                prop_assert_eq!(after.pointer(&pointer), Some(value));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_stays_as_it_is(
+        document in any_document(), wishes in any_wishes(), beating in any_beating()
+    ) {
+        let references: Vec<_> = wishes.iter().collect();
+        let difference = difference(&document, &references, &beating);
+        let mut after = document.clone();
+        json_patch::merge(&mut after, &difference.clone().into_patch());
+        let (before, after) = (flat(&document), flat(&after));
+        let owned = |path: &str| {
+            path == ".agents.ownership"
+                // An object that was empty and now holds something of ours.
+                || path == ".agents.entries"
+                || difference.kept.iter().any(|id| path == format!(".agents.entries.{id}.heartbeat") || path == format!(".agents.entries.{id}"))
+                || wishes.iter().any(|wish| {
+                    let entry = format!(".agents.entries.{}", wish.agent_id);
+                    path == entry
+                        || path == format!("{entry}.heartbeat")
+                        || wish.set.keys().chain(&wish.unset).any(|own| {
+                            let own = format!("{entry}.{own}");
+                            path == own || path.starts_with(&format!("{own}."))
+                        })
+                })
+        };
+        for path in before.keys().chain(after.keys()) {
+            if before.get(path) != after.get(path) {
+                prop_assert!(owned(path), "{} changed: {:?}", path, difference);
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_wishes_makes_no_difference(
+        document in any_document(), wishes in any_wishes(), beating in any_beating()
+    ) {
+        let forth: Vec<_> = wishes.iter().collect();
+        let back: Vec<_> = wishes.iter().rev().collect();
+        prop_assert_eq!(difference(&document, &forth, &beating), difference(&document, &back, &beating));
+    }
+}

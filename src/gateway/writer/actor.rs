@@ -1,0 +1,216 @@
+//! The task behind a writer: collects what is handed in, takes turns, and holds what both kinds of turn share: a link to the
+//! process, the barrier between two changes, and one write with all that can go wrong with it.
+
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::super::difference::Difference;
+use super::super::members::Members;
+use super::super::{CallError, Config, Issue, Link, WriteError};
+use super::budget::Budget;
+use super::queue::{Job, Queue, Turn};
+
+/// Wishes are collected until none came for this long ...
+const QUIET: Duration = Duration::from_millis(250);
+/// ... or the first of them has waited this long.
+const LONGEST_COLLECTION: Duration = Duration::from_secs(2);
+/// A link that went down has this long to come up again before those who wait are told.
+const LINK_WAIT: Duration = Duration::from_secs(30);
+/// The gateway has this long to apply a change. Measured: 58 s for a hundred heartbeats at once on a roster of 250.
+const APPLY_WAIT: Duration = Duration::from_mins(5);
+const FIRST_POLL: Duration = Duration::from_millis(50);
+const LONGEST_POLL: Duration = Duration::from_secs(1);
+/// Pause before reading again after somebody else's write, spread over this.
+const CONFLICT_SPREAD: Duration = Duration::from_millis(400);
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
+/// A write that fails so often for passing reasons is handed back.
+pub(super) const MOST_TRIES: usize = 10;
+
+/// Runs until all handles are gone or the process is.
+pub(super) async fn run(
+    inbox: mpsc::Receiver<Job>,
+    members: Members,
+    writes_per_minute: usize,
+    gone: CancellationToken,
+) {
+    let mut writer = WriterTask {
+        inbox,
+        queue: Queue::default(),
+        hands: Hands {
+            members,
+            budget: Budget::new(writes_per_minute),
+        },
+    };
+    // Dropping the task drops every reply: those who wait learn that the outcome is unknown.
+    gone.run_until_cancelled(writer.work()).await;
+}
+
+struct WriterTask {
+    inbox: mpsc::Receiver<Job>,
+    queue: Queue,
+    hands: Hands,
+}
+
+impl WriterTask {
+    async fn work(&mut self) {
+        while self.collect().await {
+            match self.queue.next() {
+                Some(Turn::Patch(jobs)) => self.hands.patch(jobs).await,
+                Some(Turn::Delete(job)) => self.hands.delete(job).await,
+                Some(Turn::Release(job)) => self.hands.release(job).await,
+                None => {}
+            }
+        }
+    }
+
+    /// Takes in what is there, and waits a little for more wishes when there is one. False: nobody can hand in anything any more.
+    async fn collect(&mut self) -> bool {
+        if self.queue.is_empty() {
+            match self.inbox.recv().await {
+                Some(job) => self.queue.push(job),
+                None => return false,
+            }
+        }
+        while let Ok(job) = self.inbox.try_recv() {
+            self.queue.push(job);
+        }
+        while let Some(oldest) = self.queue.oldest_wish() {
+            let until = (Instant::now() + QUIET).min(oldest + LONGEST_COLLECTION);
+            match timeout_at(until, self.inbox.recv()).await {
+                Ok(Some(job)) => self.queue.push(job),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        true
+    }
+}
+
+/// What a turn works with.
+pub(super) struct Hands {
+    pub(super) members: Members,
+    pub(super) budget: Budget,
+}
+
+/// How one try to write ended.
+#[derive(Debug)]
+pub(super) enum Sent {
+    /// The gateway took it.
+    Written,
+    /// It was not executed; read again and try again.
+    Again(CallError),
+    /// Nobody knows whether it was executed; read again and judge by what is there.
+    Uncertain(CallError),
+    /// The gateway refuses it as it stands.
+    Refused { message: String, issues: Vec<Issue> },
+    /// It failed for good.
+    Failed(CallError),
+}
+
+impl Hands {
+    pub(super) async fn link(&self) -> Result<Link, CallError> {
+        self.members
+            .link(LINK_WAIT)
+            .await
+            .ok_or(CallError::Disconnected { sent: false })
+    }
+
+    /// One config write. Pauses as the outcome demands before it returns.
+    pub(super) async fn send(&mut self, difference: &Difference, base_hash: &str) -> Sent {
+        let link = match self.link().await {
+            Ok(link) => link,
+            Err(error) => return Sent::Failed(error),
+        };
+        self.budget.spend().await;
+        let started = Instant::now();
+        let patch = difference.clone().into_patch();
+        let outcome = link
+            .config_patch(&patch, &difference.replace_paths, base_hash)
+            .await;
+        self.members.forget_observed();
+        tracing::info!(
+            agents = difference.changed.len(),
+            kept = difference.kept.len(),
+            ms = started.elapsed().as_millis(),
+            outcome = outcome
+                .as_ref()
+                .err()
+                .map_or_else(|| "written".to_owned(), ToString::to_string),
+            "config patch"
+        );
+        match outcome {
+            Ok(_) | Err(CallError::NotAppliedYet { .. }) => Sent::Written,
+            Err(CallError::Rejected { message, issues }) => Sent::Refused { message, issues },
+            Err(error) => self.judge(error).await,
+        }
+    }
+
+    /// What a failed call means for the turn, after the pause that it demands.
+    pub(super) async fn judge(&mut self, error: CallError) -> Sent {
+        match &error {
+            CallError::HashConflict | CallError::Disconnected { sent: false } => {
+                rest(CONFLICT_SPREAD.mul_f64(rand::random())).await;
+                Sent::Again(error)
+            }
+            CallError::RateLimited { retry_after, .. } => {
+                self.budget.hold(retry_after.unwrap_or(BUSY_PAUSE));
+                Sent::Again(error)
+            }
+            CallError::Unavailable { retry_after, .. } => {
+                rest(retry_after.unwrap_or(BUSY_PAUSE)).await;
+                Sent::Again(error)
+            }
+            error_of_unknown_outcome if error_of_unknown_outcome.outcome_unknown() => {
+                rest(CONFLICT_SPREAD.mul_f64(rand::random())).await;
+                Sent::Uncertain(error)
+            }
+            _ => Sent::Failed(error),
+        }
+    }
+
+    /// Reads the config until `fits` holds and the running gateway has applied it. An invalid document is never applied: it is
+    /// reported at once.
+    pub(super) async fn settled(
+        &self,
+        fits: impl Fn(&Config) -> bool,
+    ) -> Result<Config, WriteError> {
+        let until = Instant::now() + APPLY_WAIT;
+        let mut pause = FIRST_POLL;
+        loop {
+            let link = self.link().await?;
+            let mut events = link.events();
+            match link.config_get().await {
+                Ok(config) if !config.valid => {
+                    return Err(WriteError::ConfigInvalid {
+                        message: super::blame::words(&config.issues),
+                        issues: config.issues,
+                    });
+                }
+                Ok(config) if config.is_applied() && fits(&config) => return Ok(config),
+                Ok(_) | Err(CallError::Disconnected { .. } | CallError::Deadline { .. }) => {}
+                Err(CallError::Unavailable { retry_after, .. }) => {
+                    rest(retry_after.unwrap_or(BUSY_PAUSE)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            if Instant::now() >= until {
+                return Err(CallError::NotAppliedYet {
+                    message: format!("not within {} s", APPLY_WAIT.as_secs()),
+                }
+                .into());
+            }
+            // The event comes when a change has been applied, but several may come as one, or none.
+            match timeout(pause, events.recv()).await {
+                Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_))) | Err(_) => {}
+                Ok(Err(broadcast::error::RecvError::Closed)) => rest(pause).await,
+            }
+            pause = (pause * 2).min(LONGEST_POLL);
+        }
+    }
+}
+
+async fn rest(pause: Duration) {
+    tokio::time::sleep(pause).await;
+}

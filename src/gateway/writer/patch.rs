@@ -1,0 +1,245 @@
+//! One turn of wishes: one read, one patch for all of them, the barrier, the read-back, and each wish's own answer.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::super::config::entries;
+use super::super::difference::{brings_first_heartbeat, difference, unmet};
+use super::super::{CallError, Config, EntryWish, Issue, WriteError};
+use super::Applied;
+use super::actor::{Hands, MOST_TRIES, Sent};
+use super::blame::{Blame, blame, words};
+use super::queue::WishJob;
+
+/// After a start the gateway needs some hundred milliseconds until its heartbeats stand in `cron.list`.
+const SCHEDULE_WAIT: Duration = Duration::from_secs(10);
+const SCHEDULE_POLL: Duration = Duration::from_millis(250);
+
+/// Wishes that are written together, and what is known about them.
+struct Batch {
+    jobs: Vec<WishJob>,
+    /// Agents whose entries some patch of this turn has changed, or may have.
+    touched: BTreeSet<String>,
+}
+
+impl Hands {
+    /// Answers every job.
+    pub(super) async fn patch(&mut self, jobs: Vec<WishJob>) {
+        let touched = BTreeSet::new();
+        let mut batches = VecDeque::from([Batch { jobs, touched }]);
+        while let Some(batch) = batches.pop_front() {
+            batches.extend(self.write(batch).await);
+        }
+    }
+
+    /// Writes one batch and answers its jobs; what it returns has to be written on its own.
+    async fn write(&mut self, mut batch: Batch) -> Vec<Batch> {
+        let mut last_error = CallError::HashConflict;
+        for _ in 0..MOST_TRIES {
+            let config = match self.settled(|_| true).await {
+                Ok(config) => config,
+                Err(error) => return batch.fail(&error),
+            };
+            batch.answer_existing(&config);
+            if batch.jobs.is_empty() {
+                return Vec::new();
+            }
+            let beating = match self.beating(&config, &batch.wishes()).await {
+                Ok(beating) => beating,
+                Err(error) => return batch.fail(&error.into()),
+            };
+            let difference = difference(&config.parsed, &batch.wishes(), &beating);
+            if difference.is_empty() {
+                return self.confirm(batch, &config).await;
+            }
+            if let Err(error) = self.record_kept(&difference.kept).await {
+                return batch.fail(&error);
+            }
+            match self.send(&difference, &config.hash).await {
+                Sent::Written => {
+                    batch.touched.extend(difference.changed);
+                    let base = config.hash;
+                    let settled = self.settled(|config| config.hash != base).await;
+                    // What was observed while the change was under way is old too.
+                    self.members.forget_observed();
+                    return match settled {
+                        Ok(config) => self.confirm(batch, &config).await,
+                        Err(error) => batch.fail(&error),
+                    };
+                }
+                Sent::Again(error) => last_error = error,
+                Sent::Uncertain(error) => {
+                    batch.mark_uncertain(&difference.changed);
+                    last_error = error;
+                }
+                Sent::Refused { message, issues } => match blame(&difference.changed, &issues) {
+                    Blame::Agents(blamed) => batch.answer_blamed(&blamed),
+                    Blame::Others => {
+                        return batch.fail(&WriteError::ConfigInvalid { message, issues });
+                    }
+                    Blame::Unknown => return batch.split(&difference.changed, &message),
+                },
+                Sent::Failed(error) => return batch.fail(&error.into()),
+            }
+        }
+        batch.fail(&last_error.into())
+    }
+
+    /// The agents that beat now, where it matters.
+    async fn beating(
+        &self,
+        config: &Config,
+        wishes: &[&EntryWish],
+    ) -> Result<BTreeSet<String>, CallError> {
+        if !brings_first_heartbeat(&config.parsed, wishes) {
+            return Ok(BTreeSet::new());
+        }
+        let link = self.link().await?;
+        let configured = link.configured_heartbeats().await?;
+        let until = Instant::now() + SCHEDULE_WAIT;
+        loop {
+            let beating: BTreeSet<String> = link
+                .cron_list()
+                .await?
+                .iter()
+                .filter(|job| job.enabled)
+                .filter_map(|job| job.heartbeat_of().map(str::to_owned))
+                .collect();
+            if configured.is_subset(&beating) || Instant::now() >= until {
+                return Ok(beating);
+            }
+            sleep(SCHEDULE_POLL).await;
+        }
+    }
+
+    async fn record_kept(&self, kept: &BTreeSet<String>) -> Result<(), WriteError> {
+        if kept.is_empty() {
+            return Ok(());
+        }
+        for journal in self.members.journals() {
+            journal.record_kept(kept).await.map_err(Arc::new)?;
+        }
+        Ok(())
+    }
+
+    /// Answers every job by what the document holds.
+    async fn confirm(&self, batch: Batch, config: &Config) -> Vec<Batch> {
+        let heartbeats = match self.heartbeat_jobs(&batch).await {
+            Ok(heartbeats) => heartbeats,
+            Err(error) => return batch.fail(&error.into()),
+        };
+        for job in batch.jobs {
+            let agent_id = &job.wish.agent_id;
+            let paths = unmet(&config.parsed, &job.wish);
+            let outcome = if paths.is_empty() {
+                Ok(Applied {
+                    entry: config.entry(agent_id).cloned().unwrap_or(json!({})),
+                    wrote: batch.touched.contains(agent_id),
+                    heartbeat_job: heartbeats.get(agent_id).cloned(),
+                })
+            } else {
+                Err(WriteError::NotAsWritten { paths })
+            };
+            job.answer(outcome);
+        }
+        Vec::new()
+    }
+
+    /// Heartbeat jobs by agent, read only when one of the agents has a heartbeat by its wish.
+    async fn heartbeat_jobs(&self, batch: &Batch) -> Result<BTreeMap<String, String>, CallError> {
+        let wanted = batch.jobs.iter().any(|job| {
+            job.wish
+                .set
+                .iter()
+                .any(|(path, value)| path.starts_with("heartbeat") && *value != Value::Null)
+        });
+        if !wanted {
+            return Ok(BTreeMap::new());
+        }
+        let jobs = self.link().await?.cron_list().await?;
+        Ok(jobs
+            .into_iter()
+            .filter_map(|job| Some((job.heartbeat_of()?.to_owned(), job.id)))
+            .collect())
+    }
+}
+
+impl Batch {
+    fn wishes(&self) -> Vec<&EntryWish> {
+        self.jobs.iter().map(|job| &job.wish).collect()
+    }
+
+    fn fail(self, error: &WriteError) -> Vec<Self> {
+        for job in self.jobs {
+            job.answer(Err(error.clone()));
+        }
+        Vec::new()
+    }
+
+    /// Takes out those for which `outcome` has an answer, and gives it.
+    fn answer(&mut self, outcome: impl Fn(&WishJob) -> Option<WriteError>) {
+        let jobs = std::mem::take(&mut self.jobs);
+        for job in jobs {
+            match outcome(&job) {
+                Some(error) => job.answer(Err(error)),
+                None => self.jobs.push(job),
+            }
+        }
+    }
+
+    /// An entry that must be new and is there. One that may be there because of us counts as ours.
+    fn answer_existing(&mut self, config: &Config) {
+        let implicit = entries(&config.parsed).is_none();
+        self.answer(|job| {
+            let there = config.entry(&job.wish.agent_id).is_some()
+                || (implicit && job.wish.agent_id == super::super::difference::IMPLICIT_AGENT);
+            (job.wish.must_be_absent && !job.uncertain && there).then_some(WriteError::Exists)
+        });
+    }
+
+    fn answer_blamed(&mut self, blamed: &BTreeMap<String, Vec<Issue>>) {
+        self.answer(|job| {
+            let issues = blamed.get(&job.wish.agent_id)?;
+            Some(WriteError::Rejected {
+                message: words(issues),
+                issues: issues.clone(),
+            })
+        });
+    }
+
+    fn mark_uncertain(&mut self, changed: &BTreeSet<String>) {
+        for job in &mut self.jobs {
+            job.uncertain |= changed.contains(&job.wish.agent_id);
+        }
+        self.touched.extend(changed.iter().cloned());
+    }
+
+    /// Somebody in here is refused and the gateway does not say who: the halves are written on their own, which finds one culprit
+    /// among n at the cost of about 2 log2 n writes.
+    fn split(mut self, changed: &BTreeSet<String>, message: &str) -> Vec<Self> {
+        let (mut suspects, innocent): (Vec<_>, Vec<_>) = std::mem::take(&mut self.jobs)
+            .into_iter()
+            .partition(|job| changed.contains(&job.wish.agent_id));
+        if let [_] = suspects.as_slice() {
+            for job in suspects.drain(..) {
+                job.answer(Err(WriteError::Rejected {
+                    message: message.to_owned(),
+                    issues: Vec::new(),
+                }));
+            }
+        }
+        let second = suspects.split_off(suspects.len() / 2);
+        [innocent, suspects, second]
+            .into_iter()
+            .filter(|jobs| !jobs.is_empty())
+            .map(|jobs| Self {
+                jobs,
+                touched: self.touched.clone(),
+            })
+            .collect()
+    }
+}

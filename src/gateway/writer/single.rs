@@ -1,0 +1,98 @@
+//! The turns that go alone: one deletion, or taking back what was written to keep heartbeats of others.
+
+use super::super::difference::release;
+use super::super::{CallError, WriteError};
+use super::Deleted;
+use super::actor::{Hands, MOST_TRIES, Sent};
+use super::queue::{DeleteJob, ReleaseJob};
+
+impl Hands {
+    /// Deletes one agent and waits until the running gateway has applied it.
+    pub(super) async fn delete(&mut self, job: DeleteJob) {
+        let outcome = self.delete_agent(&job.agent_id, job.delete_files).await;
+        self.members.forget_observed();
+        job.reply.send(outcome).ok();
+    }
+
+    async fn delete_agent(
+        &mut self,
+        agent_id: &str,
+        delete_files: bool,
+    ) -> Result<Deleted, WriteError> {
+        let mut uncertain = false;
+        let mut last_error = CallError::Disconnected { sent: false };
+        for _ in 0..MOST_TRIES {
+            let config = self.settled(|_| true).await?;
+            let listed = config
+                .entries()
+                .is_none_or(|entries| entries.contains_key(agent_id));
+            if !listed {
+                return Ok(gone(uncertain));
+            }
+            let link = self.link().await?;
+            match link.agents_delete(agent_id, delete_files).await {
+                Ok(deletion) => {
+                    if deletion.purge_failed {
+                        tracing::warn!(
+                            agent_id,
+                            "the gateway could not move all files of a deleted agent away"
+                        );
+                    }
+                    self.settled(|config| config.entry(agent_id).is_none())
+                        .await?;
+                    return Ok(Deleted::Deleted);
+                }
+                Err(CallError::AgentNotFound { .. }) => return Ok(gone(uncertain)),
+                Err(error) => match self.judge(error).await {
+                    Sent::Uncertain(error) => {
+                        uncertain = true;
+                        last_error = error;
+                    }
+                    Sent::Again(error) => last_error = error,
+                    Sent::Failed(error) => return Err(error.into()),
+                    Sent::Written | Sent::Refused { .. } => {}
+                },
+            }
+        }
+        Err(last_error.into())
+    }
+
+    /// Takes `heartbeat: {}` back.
+    pub(super) async fn release(&mut self, job: ReleaseJob) {
+        let outcome = self.release_kept(&job).await;
+        self.members.forget_observed();
+        job.reply.send(outcome).ok();
+    }
+
+    async fn release_kept(&mut self, job: &ReleaseJob) -> Result<(), WriteError> {
+        let mut last_error = CallError::HashConflict;
+        for _ in 0..MOST_TRIES {
+            let config = self.settled(|_| true).await?;
+            let difference = release(&config.parsed, &job.ids);
+            if difference.is_empty() {
+                return Ok(());
+            }
+            match self.send(&difference, &config.hash).await {
+                // The next round reads it back.
+                Sent::Written => {
+                    self.settled(|now| now.hash != config.hash).await?;
+                }
+                Sent::Again(error) | Sent::Uncertain(error) => last_error = error,
+                Sent::Refused { message, issues } => {
+                    return Err(WriteError::ConfigInvalid { message, issues });
+                }
+                Sent::Failed(error) => return Err(error.into()),
+            }
+        }
+        Err(last_error.into())
+    }
+}
+
+/// An agent that is not there: gone because of a deletion whose answer was lost, or never there.
+fn gone(uncertain: bool) -> Deleted {
+    if uncertain {
+        Deleted::Deleted
+    } else {
+        Deleted::Missing
+    }
+}
