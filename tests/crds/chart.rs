@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
+use clap::Parser;
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, PostParams};
 use mission_operator::api::crds;
+use mission_operator::cli::{Cli, Command};
+use mission_operator::settings::Settings;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -33,12 +36,12 @@ struct BadSetting {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Settings {
+struct ChartCases {
     taken: Vec<Setting>,
     refused: Vec<BadSetting>,
 }
 
-fn settings() -> Settings {
+fn cases() -> ChartCases {
     serde_saphyr::from_str(include_str!("chart.yaml")).unwrap()
 }
 
@@ -47,7 +50,7 @@ fn chart() -> PathBuf {
 }
 
 fn helm(bed: &Bed, sets: &[&str]) -> Output {
-    let mut command = Command::new(&bed.description.tools.helm);
+    let mut command = std::process::Command::new(&bed.description.tools.helm);
     command
         .args(["template", "mission-operator", "--namespace", "default"])
         .arg(chart());
@@ -83,7 +86,7 @@ fn one<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
 #[test]
 fn the_chart_passes_lint() {
     let bed = Bed::from_env();
-    let output = Command::new(&bed.description.tools.helm)
+    let output = std::process::Command::new(&bed.description.tools.helm)
         .arg("lint")
         .arg("--strict")
         .arg(chart())
@@ -125,7 +128,7 @@ fn every_value_has_a_setting_that_shows_what_it_changes() {
             .unwrap();
     let mut leaves = BTreeSet::new();
     leaves_of("", &values, &mut leaves);
-    for setting in settings().taken {
+    for setting in cases().taken {
         leaves.retain(|leaf| !covers(&setting.set, leaf));
     }
     assert!(leaves.is_empty(), "no setting in chart.yaml for {leaves:?}");
@@ -157,7 +160,7 @@ fn leaves_of(path: &str, value: &Value, leaves: &mut BTreeSet<String>) {
 #[test]
 fn each_setting_shows() {
     let bed = Bed::from_env();
-    for setting in settings().taken {
+    for setting in cases().taken {
         let with: Vec<&str> = setting.with.iter().map(String::as_str).collect();
         let without = rendered(&bed, &with);
         let changed = rendered(&bed, &[with, vec![setting.set.as_str()]].concat());
@@ -174,7 +177,7 @@ fn each_setting_shows() {
 #[test]
 fn a_bad_value_is_refused_before_anything_is_installed() {
     let bed = Bed::from_env();
-    for bad in settings().refused {
+    for bad in cases().refused {
         let output = helm(&bed, &[&bad.set]);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(
@@ -251,4 +254,25 @@ async fn the_server_takes_every_object_of_the_chart() {
         .unwrap();
     assert!(outcome.success, "{}", outcome.errors);
     assert_eq!(outcome.output.lines().count(), objects(&bed, &[]).len());
+}
+
+#[test]
+fn the_operator_understands_the_arguments_that_the_chart_gives_it() {
+    let bed = Bed::from_env();
+    let objects = objects(&bed, &["operator.clusterId=eu-1"]);
+    let container = &one(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    let args: Vec<String> = serde_json::from_value(container["args"].clone()).unwrap();
+    let line = std::iter::once("mission-operator".to_owned()).chain(args);
+    let command = Cli::try_parse_from(line)
+        .unwrap_or_else(|error| panic!("{error}"))
+        .command;
+    let Command::Run(args) = command else {
+        panic!("the chart does not run the operator")
+    };
+    let settings = Settings::try_from(args).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(
+        json!(settings.http_address.port()),
+        container["ports"][0]["containerPort"]
+    );
+    assert_eq!(settings.cluster_id.as_deref(), Some("eu-1"));
 }
