@@ -191,12 +191,10 @@ impl World {
     }
 }
 
-/// Whether the object itself has to be reconciled: anything but our own status write coming back.
+/// Whether the object itself has to be reconciled: not for our own status or finalizer coming back.
 fn is_news<K: Resource>(before: Option<&K>, after: &K) -> bool {
     is_another(before, after)
-        || before.is_some_and(|before| {
-            before.annotations() != after.annotations() || before.finalizers() != after.finalizers()
-        })
+        || before.is_some_and(|before| before.annotations() != after.annotations())
 }
 
 /// Whether the object says something else than before.
