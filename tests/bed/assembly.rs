@@ -238,7 +238,8 @@ pub(crate) async fn watching<T>(
 /// Builds the operator with the profile of this program.
 pub(crate) async fn build_operator(run: &Run) -> Result<()> {
     let build = Start::new("cargo-build", &cargo())
-        .args(["build", "--bin", "mission-operator"])
+        // With the example, so that both are built with the same features of the same crates, and each crate once.
+        .args(["build", "--bin", "mission-operator", "--example", "bed"])
         .inherit_env()
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
         .spawn_in_view(run)?;
