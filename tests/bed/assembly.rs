@@ -112,10 +112,7 @@ pub(crate) async fn complete(
     tools: &Tools,
     mut step: impl FnMut(&'static str, Duration),
 ) -> Result<Complete> {
-    let began = Instant::now();
-    build_operator(run).await?;
-    step("build the operator", began.elapsed());
-
+    let program = operator_program()?;
     let began = Instant::now();
     let base = base(run, tools).await?;
     step("start the control plane", began.elapsed());
@@ -150,7 +147,7 @@ pub(crate) async fn complete(
         run,
         &OperatorOptions {
             name: "main".to_owned(),
-            program: operator_program()?,
+            program,
             kubeconfig,
             args: Vec::new(),
             env: Vec::new(),
@@ -207,18 +204,16 @@ pub(crate) async fn all_ready(complete: &Complete) -> Result<()> {
         ]),
     )
     .await;
-    match waited {
-        Ok(ready) => ready.map(drop),
-        Err(_) => {
-            let table = kubectl
-                .run(&["get", "openclaw", "-A", "-o", "wide"])
-                .await?;
-            bail!(
-                "not everything is Ready after {} s:\n{table}",
-                READY_LIMIT.as_secs()
-            )
-        }
+    if let Ok(ready) = waited {
+        return ready.map(drop);
     }
+    let table = kubectl
+        .run(&["get", "openclaw", "-A", "-o", "wide"])
+        .await?;
+    bail!(
+        "not everything is Ready after {} s:\n{table}",
+        READY_LIMIT.as_secs()
+    )
 }
 
 /// Does `work` on a complete bed; its error ends in the last words of the operator.
@@ -235,32 +230,20 @@ pub(crate) async fn watching<T>(
     })
 }
 
-/// Builds the operator with the profile of this program.
-pub(crate) async fn build_operator(run: &Run) -> Result<()> {
-    let build = Start::new("cargo-build", &cargo())
-        // With the example, so that both are built with the same features of the same crates, and each crate once.
-        .args(["build", "--bin", "mission-operator", "--example", "bed"])
-        .inherit_env()
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
-        .spawn_in_view(run)?;
-    let status = build.exited().await?;
-    anyhow::ensure!(status.success(), "building the operator failed");
-    Ok(())
-}
-
-/// The cargo that runs this program.
-pub(crate) fn cargo() -> PathBuf {
-    std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
-}
-
-/// The operator beside this program: examples are in a directory of their own under it.
+/// The operator that was built with this program: examples are in a directory of their own under it.
 fn operator_program() -> Result<PathBuf> {
     let this = std::env::current_exe().context("finding this program")?;
-    let dir = this
+    let program = this
         .parent()
         .and_then(Path::parent)
-        .context("this program is in no directory")?;
-    Ok(dir.join("mission-operator"))
+        .context("this program is in no directory")?
+        .join("mission-operator");
+    anyhow::ensure!(
+        program.is_file(),
+        "{} is not built; `make demo` and `make up` build it",
+        program.display()
+    );
+    Ok(program)
 }
 
 async fn start_provider(run: &Run) -> Result<String> {

@@ -247,6 +247,13 @@ impl Start {
         self
     }
 
+    /// Hands on the environment of this process but for the variables that `is_left_out` says.
+    pub(crate) fn inherit_env_without(mut self, is_left_out: impl Fn(&str) -> bool) -> Self {
+        let kept = std::env::vars_os().filter(|(name, _)| !is_left_out(&name.to_string_lossy()));
+        self.command.envs(kept);
+        self
+    }
+
     /// Runs it in `dir`.
     pub(crate) fn current_dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
