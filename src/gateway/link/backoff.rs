@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_the_gateway_says_about_time_is_kept() {
-        let lockout = Duration::from_secs(900);
+        let lockout = Duration::from_mins(15);
         assert!(pause(&unauthorized(Some(lockout)), 0, 0.0) >= lockout);
         let restart = Duration::from_millis(1500);
         assert!(pause(&lost(Some(restart)), 7, 0.0) >= restart);
