@@ -210,7 +210,9 @@ pub(crate) async fn all_ready(complete: &Complete) -> Result<()> {
     match waited {
         Ok(ready) => ready.map(drop),
         Err(_) => {
-            let table = kubectl.run(&["get", "openclaw", "-A", "-o", "wide"]).await?;
+            let table = kubectl
+                .run(&["get", "openclaw", "-A", "-o", "wide"])
+                .await?;
             bail!(
                 "not everything is Ready after {} s:\n{table}",
                 READY_LIMIT.as_secs()
