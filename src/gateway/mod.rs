@@ -11,6 +11,8 @@ mod dial;
 pub mod difference;
 pub mod endpoint;
 pub mod error;
+#[cfg(test)]
+mod fake;
 mod frame;
 pub mod hello;
 pub mod journal;

@@ -3,9 +3,12 @@
 //!
 //! `world` starts and stops them; what a single object does on parts that others use too is in `tests/operator`.
 
+// Clippy takes only functions marked as tests for tests; here all functions are.
 #![allow(
-    clippy::indexing_slicing,
-    reason = "only JSON values are indexed, which answer null for what is not there"
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
 )]
 
 #[path = "../bed/mod.rs"]

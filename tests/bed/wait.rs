@@ -5,14 +5,14 @@
 
 use std::{collections::BTreeMap, fmt, path::Path, pin::pin, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use futures_util::StreamExt as _;
 use kube::{
     Api, Resource, ResourceExt as _,
     runtime::{
         WatchStreamExt as _,
-        wait::{Condition, await_condition},
-        watcher::{self, Event, watcher},
+        wait::Condition,
+        watcher::{self, Event, watch_object, watcher},
     },
 };
 use serde::de::DeserializeOwned;
@@ -76,7 +76,7 @@ pub(crate) async fn answers(http: &reqwest::Client, url: &str) -> bool {
 
 /// Watches the object `name` until `condition` holds; the error tells its last state.
 ///
-/// The condition sees `None` while the object does not exist.
+/// The condition sees `None` while the object does not exist. An API server that is away meanwhile is waited for.
 pub(crate) async fn wait_for<K>(
     api: Api<K>,
     name: &str,
@@ -87,9 +87,19 @@ pub(crate) async fn wait_for<K>(
 where
     K: Clone + fmt::Debug + Send + DeserializeOwned + serde::Serialize + Resource + 'static,
 {
-    let waited = tokio::time::timeout(limit, await_condition(api.clone(), name, condition)).await;
-    if let Ok(found) = waited {
-        return found.with_context(|| format!("watching {name} for: {what}"));
+    let mut states = pin!(watch_object(api.clone(), name).default_backoff());
+    let holds = async {
+        while let Some(state) = states.next().await {
+            if let Ok(object) = state
+                && condition.matches_object(object.as_ref())
+            {
+                return Some(object);
+            }
+        }
+        None
+    };
+    if let Ok(Some(object)) = tokio::time::timeout(limit, holds).await {
+        return Ok(object);
     }
     let last = match api.get_opt(name).await {
         Ok(Some(object)) => serde_json::to_string_pretty(&object)?,

@@ -66,7 +66,7 @@ fn files_are_written_only_over_what_was_read() {
         assert_eq!(read.content.as_deref(), Some("two"));
         assert_eq!(read.size, Some(3));
 
-        let listed = link.files_list(agent).await.unwrap();
+        let listed = link.files_list(agent).await.unwrap().files;
         let soul = listed.iter().find(|file| file.name == "SOUL.md").unwrap();
         assert_eq!(
             (soul.size, soul.updated_at_ms),

@@ -51,7 +51,7 @@ fn a_wrong_token_is_refused_with_the_gateways_words_and_not_tried_again_soon() {
 }
 
 #[test]
-fn the_other_tests_gateway_is_not_reached_where_nobody_listens() {
+fn an_address_where_nobody_listens_is_unreachable() {
     run(async {
         let port = crate::bed::port::free().unwrap();
         let link = Link::open(Endpoint {
@@ -75,13 +75,6 @@ fn the_other_tests_gateway_is_not_reached_where_nobody_listens() {
 #[test]
 fn a_web_server_is_told_from_a_gateway() {
     run(async {
-        let world = shared().await;
-        let link = Link::open(Endpoint {
-            url: format!("{}/healthz", world.gateway.url()),
-            credential: Credential::Token(world.gateway.secret().into()),
-        });
-        // The gateway takes WebSockets on any path; its own API server does not exist here, so a provider stands in.
-        up(&link).await;
         let provider = crate::bed::Bed::from_env().description.provider.url;
         let link = Link::open(Endpoint {
             url: provider.replace("http://", "ws://"),

@@ -1,12 +1,13 @@
 //! What the gateway is asked for, counted on the wire.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use mission_operator::gateway::Deleted;
+use mission_operator::gateway::{Deleted, LinkState};
 use serde_json::json;
 
-use crate::world::{KEY, own, run, up, wish, wish_with};
+use crate::world::{KEY, own, run, until, up, wish, wish_with};
 
 fn ids(prefix: &str, count: usize) -> BTreeSet<String> {
     (0..count).map(|n| format!("{prefix}-{n}")).collect()
@@ -138,5 +139,30 @@ fn one_look_serves_all_who_ask_until_something_changes() {
         assert_eq!(observed.config.entry("main").unwrap()["name"], "Theirs");
         let back = json!({"agents": {"entries": {"main": {"name": null}}}});
         world.rpc().await.patch_config(&back).await.unwrap();
+    });
+}
+
+#[test]
+fn a_write_that_lost_its_connection_is_judged_by_what_the_gateway_holds() {
+    run(async {
+        let world = own().await;
+        let writer = world.writer();
+        let patches = world.relay.count("config.patch");
+        let mut new = wish("cut-off");
+        new.must_be_absent = true;
+        let (outcome, ()) = tokio::join!(writer.apply(new), async {
+            // The relay counts and tells nobody.
+            while world.relay.count("config.patch") == patches {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            world.relay.cut();
+            until(&world.link(), |state| {
+                matches!(state, LinkState::Connecting { .. })
+            })
+            .await;
+            world.relay.restore();
+        });
+        assert!(outcome.unwrap().wrote);
+        assert_eq!(world.entries().await["cut-off"]["name"], "cut-off");
     });
 }

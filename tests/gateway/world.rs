@@ -22,7 +22,7 @@ use crate::bed::relay::Relay;
 use crate::bed::rpc::Rpc;
 
 /// Longer than anything here may take; a test that hangs says so.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::super::config::entries;
@@ -137,7 +137,7 @@ impl Hands {
             let paths = unmet(&config.parsed, &job.wish);
             let outcome = if paths.is_empty() {
                 Ok(Applied {
-                    entry: config.entry(agent_id).cloned().unwrap_or(json!({})),
+                    entry: config.entry(agent_id).cloned().unwrap_or_default(),
                     wrote: batch.touched.contains(agent_id),
                     heartbeat_job: heartbeats.get(agent_id).cloned(),
                 })

@@ -1,1 +1,338 @@
+//! The writer over a pipe with paused time: lost answers, conflicts, lag and refusals at a chosen moment.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, join_all};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::super::fake::{Fake, Fault};
+use super::super::{Class, ForeignHeartbeats, Journal, JournalError, LinkState, Pool, PoolOptions};
+use super::*;
+
+#[derive(Debug, Default)]
+struct Notebook {
+    kept: Mutex<BTreeSet<String>>,
+    full: bool,
+}
+
+impl Journal for Notebook {
+    fn record_kept<'a>(
+        &'a self,
+        ids: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Result<(), JournalError>> {
+        Box::pin(async move {
+            if self.full {
+                return Err(JournalError {
+                    message: "no page left".to_owned(),
+                    source: None,
+                });
+            }
+            self.kept.lock().unwrap().extend(ids.iter().cloned());
+            Ok(())
+        })
+    }
+}
+
+async fn pool_with(fake: &Fake, journal: Notebook) -> (Pool, Writer) {
+    let pool = Pool::with_dial(PoolOptions::default(), Arc::new(fake.clone()));
+    let link = pool.ensure("key", Fake::endpoint(), Arc::new(journal));
+    link.state()
+        .wait_for(|state| state.hello().is_some())
+        .await
+        .unwrap();
+    let writer = pool.writer("key").unwrap();
+    (pool, writer)
+}
+
+async fn pool(fake: &Fake) -> (Pool, Writer) {
+    pool_with(fake, Notebook::default()).await
+}
+
+fn wish(agent_id: &str) -> EntryWish {
+    EntryWish {
+        agent_id: agent_id.to_owned(),
+        set: BTreeMap::from([("name".to_owned(), json!(agent_id))]),
+        unset: BTreeSet::new(),
+        must_be_absent: false,
+        foreign_heartbeats: ForeignHeartbeats::Keep,
+    }
+}
+
+fn new(agent_id: &str) -> EntryWish {
+    EntryWish {
+        must_be_absent: true,
+        ..wish(agent_id)
+    }
+}
+
+fn beating(agent_id: &str) -> EntryWish {
+    let mut wish = wish(agent_id);
+    wish.set.insert("heartbeat.every".to_owned(), json!("10m"));
+    wish
+}
+
+#[tokio::test(start_paused = true)]
+async fn wishes_are_collected_into_one_patch_and_answered_one_by_one() {
+    let fake = Fake::new();
+    let (_pool, writer) = pool(&fake).await;
+    let start = Instant::now();
+    let outcomes = join_all((0..25).map(|n| {
+        let writer = writer.clone();
+        async move {
+            tokio::time::sleep(Duration::from_millis(n * 40)).await;
+            writer.apply(new(&format!("a{n}"))).await
+        }
+    }))
+    .await;
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| outcome.as_ref().unwrap().wrote)
+    );
+    assert_eq!(fake.count("config.patch"), 1);
+    assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_steady_stream_of_wishes_is_written_every_two_seconds_all_the_same() {
+    let fake = Fake::new();
+    let (_pool, writer) = pool(&fake).await;
+    join_all((0..50).map(|n| {
+        let writer = writer.clone();
+        async move {
+            tokio::time::sleep(Duration::from_millis(n * 200)).await;
+            let start = Instant::now();
+            writer.apply(wish(&format!("a{n}"))).await.unwrap();
+            assert!(start.elapsed() < Duration::from_millis(2500));
+        }
+    }))
+    .await;
+    assert!(fake.count("config.patch") <= 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_elses_write_in_between_leads_to_another_read() {
+    let fake = Fake::new();
+    let (_pool, writer) = pool(&fake).await;
+    let conflict = json!({"code": "INVALID_REQUEST", "message": "config changed since last load; re-run config.get and retry"});
+    fake.fault("config.patch", Fault::Refuse(conflict));
+    let reads = fake.count("config.get");
+    assert!(writer.apply(new("a")).await.unwrap().wrote);
+    assert_eq!(fake.count("config.patch"), 2);
+    // Before each write, and after the one that went through.
+    assert!(fake.count("config.get") - reads >= 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_answer_was_lost_is_judged_by_what_is_there() {
+    let fake = Fake::new();
+    let (_pool, writer) = pool(&fake).await;
+    fake.fault("config.patch", Fault::LoseAnswer);
+    let applied = writer.apply(new("a")).await.unwrap();
+    assert!(applied.wrote);
+    assert_eq!(fake.count("config.patch"), 1);
+
+    fake.fault("config.patch", Fault::LoseRequest);
+    assert!(writer.apply(new("b")).await.unwrap().wrote);
+    assert_eq!(fake.count("config.patch"), 3);
+    // What was really there before is still refused.
+    assert!(matches!(
+        writer.apply(new("b")).await,
+        Err(WriteError::Exists)
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_whose_answer_was_lost_is_a_deletion() {
+    let fake = Fake::new();
+    let (_pool, writer) = pool(&fake).await;
+    writer.apply(wish("a")).await.unwrap();
+    fake.fault("agents.delete", Fault::LoseAnswer);
+    assert_eq!(writer.delete("a", true).await.unwrap(), Deleted::Deleted);
+    assert_eq!(writer.delete("a", true).await.unwrap(), Deleted::Missing);
+    assert_eq!(fake.count("agents.delete"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_change_is_sent_before_the_last_one_is_applied() {
+    let fake = Fake::new();
+    let (_pool, writer) = pool(&fake).await;
+    join_all(["a", "b", "c", "d"].map(|id| writer.apply(wish(id)))).await;
+    let lag = Duration::from_secs(20);
+    fake.with(|state| state.lag = lag);
+    let (deleted, applied) = tokio::join!(
+        join_all(["a", "b", "c", "d"].map(|id| writer.delete(id, false))),
+        join_all(["e", "f"].map(|id| writer.apply(wish(id)))),
+    );
+    assert!(deleted.iter().all(Result::is_ok) && applied.iter().all(Result::is_ok));
+    let changes: Vec<Instant> = fake.with(|state| {
+        state
+            .requests
+            .iter()
+            .filter(|(method, _)| method == "agents.delete" || method == "config.patch")
+            .map(|(_, at)| *at)
+            .skip(1)
+            .collect()
+    });
+    assert_eq!(changes.len(), 5);
+    for pair in changes.windows(2) {
+        assert!(pair[1].duration_since(pair[0]) >= lag, "{changes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_culprit_that_the_gateway_does_not_name_is_found_by_halving() {
+    let fake = Fake::new();
+    let (_pool, writer) = pool(&fake).await;
+    fake.with(|state| state.unnamed_poison = Some("\"a5\"".to_owned()));
+    let outcomes = join_all((0..16).map(|n| writer.apply(wish(&format!("a{n}"))))).await;
+    for (n, outcome) in outcomes.into_iter().enumerate() {
+        match outcome {
+            Ok(applied) => assert!(n != 5 && applied.wrote),
+            Err(error) => {
+                assert_eq!(n, 5);
+                assert!(error.to_string().contains("something in there is wrong"));
+                assert_eq!(error.class(), Class::Rejected);
+            }
+        }
+    }
+    assert_eq!(fake.entries().as_object().unwrap().len(), 16);
+    assert!(
+        fake.count("config.patch") <= 9,
+        "{}",
+        fake.count("config.patch")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_no_wish_caused_rejects_nobody() {
+    let fake = Fake::new();
+    let (_pool, writer) = pool(&fake).await;
+    let refusal = json!({"code": "INVALID_REQUEST", "message": "invalid config: gateway.port: Invalid input", "details": {"issues": [{"path": "gateway.port", "message": "Invalid input"}]}});
+    fake.fault("config.patch", Fault::Refuse(refusal));
+    let error = writer.apply(wish("a")).await.unwrap_err();
+    assert!(
+        matches!(error, WriteError::ConfigInvalid { .. }),
+        "{error:?}"
+    );
+    assert_eq!(error.class(), Class::Waiting);
+    assert!(error.to_string().contains("gateway.port"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_gateways_rate_limit_is_waited_for() {
+    let fake = Fake::new();
+    let (_pool, writer) = pool(&fake).await;
+    let refusal = json!({"code": "UNAVAILABLE", "message": "rate limit exceeded for config.patch; retry after 38s", "retryable": true, "retryAfterMs": 37456});
+    fake.fault("config.patch", Fault::Refuse(refusal));
+    let start = Instant::now();
+    writer.apply(wish("a")).await.unwrap();
+    assert!(start.elapsed() >= Duration::from_millis(37456));
+    assert_eq!(fake.count("config.patch"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_of_others_are_recorded_before_they_are_kept() {
+    let fake = Fake::new();
+    let (_pool, writer) = pool_with(
+        &fake,
+        Notebook {
+            full: true,
+            ..Notebook::default()
+        },
+    )
+    .await;
+    let error = writer.apply(beating("a")).await.unwrap_err();
+    assert!(matches!(error, WriteError::Journal(_)), "{error:?}");
+    assert_eq!(error.class(), Class::Transient);
+    assert_eq!(fake.count("config.patch"), 0);
+
+    let fake = Fake::new();
+    let (_pool, writer) = pool(&fake).await;
+    let applied = writer.apply(beating("a")).await.unwrap();
+    assert_eq!(applied.heartbeat_job.as_deref(), Some("job-a"));
+    assert_eq!(fake.entries()["main"], json!({"heartbeat": {}}));
+    writer.delete("a", true).await.unwrap();
+    let kept = ["main".to_owned(), "gone".to_owned()].into();
+    writer.release_kept(&kept).await.unwrap();
+    writer.release_kept(&kept).await.unwrap();
+    assert_eq!(fake.entries(), json!({"main": {}}));
+    assert_eq!(fake.count("config.patch"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_process_that_is_gone_is_told_to_come_again() {
+    let fake = Fake::new();
+    let (pool, writer) = pool(&fake).await;
+    let mut events = pool.events();
+    fake.fault("config.patch", Fault::Ignore);
+    let (outcome, ()) = tokio::join!(writer.apply(wish("a")), async {
+        while fake.count("config.patch") == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        fake.restart(1012);
+    });
+    let error = outcome.unwrap_err();
+    assert_eq!(error.class(), Class::Transient, "{error:?}");
+    let mut kinds = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        kinds.push(event.kind);
+    }
+    assert_eq!(
+        kinds,
+        [
+            super::super::PoolEventKind::Down,
+            super::super::PoolEventKind::Restarted
+        ]
+    );
+    assert!(writer.apply(wish("a")).await.is_err());
+    assert!(
+        pool.writer("key")
+            .unwrap()
+            .apply(wish("a"))
+            .await
+            .unwrap()
+            .wrote
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_endpoint_under_a_key_is_another_link_and_the_same_one_is_not() {
+    let fake = Fake::new();
+    let (pool, _writer) = pool(&fake).await;
+    let same = pool.ensure("key", Fake::endpoint(), Arc::new(Notebook::default()));
+    assert!(same.hello().is_some());
+    let mut other = Fake::endpoint();
+    other.credential = super::super::Credential::Token("other".into());
+    let link = pool.ensure("key", other, Arc::new(Notebook::default()));
+    assert!(link.hello().is_none());
+    same.state()
+        .wait_for(|state| matches!(state, LinkState::Closed))
+        .await
+        .unwrap();
+    link.state()
+        .wait_for(|state| state.hello().is_some())
+        .await
+        .unwrap();
+    assert_eq!(fake.with(|state| state.connections), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_observed_before_a_write_is_not_shown_after_it() {
+    let fake = Fake::new();
+    let (pool, writer) = pool(&fake).await;
+    let before = pool.observe("key", None).await.unwrap();
+    assert!(before.config.entry("a").is_none());
+    writer.apply(wish("a")).await.unwrap();
+    let after = pool.observe("key", None).await.unwrap();
+    assert!(after.config.entry("a").is_some());
+    let reads = fake.count("config.get");
+    pool.observe("key", None).await.unwrap();
+    assert_eq!(fake.count("config.get"), reads);
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    pool.observe("key", None).await.unwrap();
+    assert_eq!(fake.count("config.get"), reads + 1);
+}

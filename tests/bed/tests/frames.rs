@@ -1,10 +1,11 @@
 use tokio_tungstenite::tungstenite::protocol::frame::{
     Frame,
-    coding::{Control, Data, OpCode},
+    coding::{Data, OpCode},
 };
 
 use crate::bed::frames::RequestReader;
 
+#[allow(clippy::unwrap_used, reason = "writing to memory")]
 fn masked(mut frame: Frame) -> Vec<u8> {
     frame.header_mut().mask = Some([1, 2, 3, 4]);
     let mut bytes = Vec::new();
@@ -23,7 +24,7 @@ fn stream() -> Vec<u8> {
     [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
         masked(Frame::message(first.to_owned(), text, false)),
-        masked(Frame::message("ping", OpCode::Control(Control::Ping), true)),
+        masked(Frame::ping("still there?")),
         masked(Frame::message(
             second.to_owned(),
             OpCode::Data(Data::Continue),

@@ -1,0 +1,133 @@
+//! What somebody else changed on the gateway: put back where it is enforced, left where it was only seeded.
+
+use std::time::Instant;
+
+use mission_operator::api::Agent;
+use serde_json::json;
+
+use crate::{
+    gateways::{checklist, entry, read, rpc, shared},
+    team::{Team, agent_id, file},
+    world::{RESYNC, file_is, run},
+};
+
+/// An Agent with one enforced and one seeded file of its own.
+async fn agent(team: &Team) -> Agent {
+    let spec = json!({
+        "gatewayRef": {"name": "main"},
+        "heartbeat": {"every": "50m", "checklist": "- Look.\n"},
+        "files": [
+            {"name": "SOUL.md", "content": "enforced"},
+            {"name": "USER.md", "content": "seeded", "policy": "Seed"},
+        ],
+    });
+    team.apply_spec::<Agent>("victim", spec).await;
+    team.ready("victim").await
+}
+
+#[test]
+fn a_damaged_file_is_put_back_at_once_when_somebody_asks() {
+    run(async {
+        let began = Instant::now();
+        let team = Team::on(shared().await, "drift-now").await;
+        let agent = agent(&team).await;
+        std::fs::write(file(&agent, "SOUL.md"), "damaged").unwrap();
+        std::fs::write(file(&agent, "USER.md"), "the agent's own").unwrap();
+        std::fs::remove_file(file(&agent, "IDENTITY.md")).unwrap();
+        team.reconcile_now::<Agent>("victim").await;
+        file_is(&file(&agent, "SOUL.md"), |text| text == "enforced").await;
+        file_is(&file(&agent, "IDENTITY.md"), |text| {
+            text.contains("- Name: victim\n")
+        })
+        .await;
+        let note = team.event("victim", "Normal", "DriftCorrected").await;
+        assert!(note.contains("SOUL.md"), "{note}");
+        assert!(!note.contains("USER.md"), "{note}");
+        assert_eq!(read(&file(&agent, "USER.md")), "the agent's own");
+        // The Gateway is younger than the shortest time between two resyncs, so no resync did this.
+        assert!(
+            began.elapsed() < RESYNC.mul_f64(0.9),
+            "{:?}",
+            began.elapsed()
+        );
+    });
+}
+
+#[test]
+fn everything_enforced_is_put_back_at_the_next_resync_without_being_asked() {
+    run(async {
+        let gateway = shared().await;
+        let team = Team::on(gateway, "drift-later").await;
+        let agent = agent(&team).await;
+        let id = agent_id(&agent);
+        let wanted = entry(gateway, id).await;
+        // A file, the entry and the checklist, each as another client of the gateway would.
+        std::fs::write(file(&agent, "AGENTS.md"), "No rules.\n").unwrap();
+        std::fs::write(file(&agent, "USER.md"), "the agent's own").unwrap();
+        let job = crate::gateways::beating(gateway).await.remove(id).unwrap();
+        let mut rpc = rpc(gateway).await;
+        let scratch = json!({"id": job, "content": "- Sleep.\n"});
+        rpc.call("cron.scratch.set", scratch).await.unwrap();
+        let theirs = json!({"name": "Renamed", "heartbeat": {"every": "1h"}});
+        let patch = json!({"agents": {"entries": {id: theirs}}});
+        rpc.patch_config(&patch).await.unwrap();
+
+        let restored = |text: &str| text.trim_end().ends_with("name=victim -->");
+        file_is(&file(&agent, "AGENTS.md"), restored).await;
+        for what in ["config entry", "AGENTS.md", "heartbeat checklist"] {
+            team.event_noting("victim", "DriftCorrected", what).await;
+        }
+        assert_eq!(entry(gateway, id).await, wanted);
+        assert_eq!(checklist(gateway, id).await, "- Look.\n");
+        assert_eq!(read(&file(&agent, "USER.md")), "the agent's own");
+        team.ready::<Agent>("victim").await;
+    });
+}
+
+#[test]
+fn an_agent_that_somebody_removed_is_registered_again() {
+    run(async {
+        let gateway = shared().await;
+        let team = Team::on(gateway, "drift-gone").await;
+        let agent = agent(&team).await;
+        let id = agent_id(&agent);
+        let wanted = entry(gateway, id).await;
+        let mut rpc = rpc(gateway).await;
+        let deletion = json!({"agentId": id, "deleteFiles": true});
+        rpc.call("agents.delete", deletion).await.unwrap();
+        rpc.config_applied().await.unwrap();
+        team.reconcile_now::<Agent>("victim").await;
+        file_is(&file(&agent, "SOUL.md"), |text| text == "enforced").await;
+        team.event_noting("victim", "DriftCorrected", "config entry")
+            .await;
+        assert_eq!(entry(gateway, id).await, wanted);
+        assert_eq!(checklist(gateway, id).await, "- Look.\n");
+        team.ready::<Agent>("victim").await;
+    });
+}
+
+#[test]
+fn a_file_that_is_ignored_is_neither_written_nor_put_back() {
+    run(async {
+        let team = Team::on(shared().await, "drift-ignored").await;
+        let spec = json!({
+            "gatewayRef": {"name": "main"},
+            "files": [
+                {"name": "SOUL.md", "policy": "Ignore"},
+                {"name": "AGENTS.md", "policy": "Ignore"},
+                {"name": "MEMORY.md", "content": "kept", "policy": "Enforce"},
+            ],
+        });
+        team.apply_spec::<Agent>("loose", spec).await;
+        let agent: Agent = team.ready("loose").await;
+        assert!(!file(&agent, "SOUL.md").exists());
+        assert!(!file(&agent, "AGENTS.md").exists());
+        std::fs::write(file(&agent, "SOUL.md"), "the agent's own").unwrap();
+        std::fs::write(file(&agent, "MEMORY.md"), "damaged").unwrap();
+        team.reconcile_now::<Agent>("loose").await;
+        file_is(&file(&agent, "MEMORY.md"), |text| text == "kept").await;
+        assert_eq!(read(&file(&agent, "SOUL.md")), "the agent's own");
+        team.delete::<Agent>("loose").await;
+        assert!(!file(&agent, "MEMORY.md").exists());
+    });
+}

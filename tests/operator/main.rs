@@ -1,0 +1,27 @@
+//! The running operator on real parts: what a user applies, what the gateway holds then, and what the objects say about it.
+//!
+//! One operator, with the chart's rights, and two gateways serve all tests; each test has a namespace of its own. Tests that count,
+//! restart or kill are in `alone`.
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "only JSON values are indexed, which answer null for what is not there"
+)]
+
+#[path = "../bed/mod.rs"]
+mod bed;
+
+mod boards;
+mod bootstrap;
+mod credential;
+mod drift;
+mod foreign;
+mod gateways;
+mod input;
+mod invalid;
+mod lifecycle;
+mod samples;
+mod secrets;
+mod team;
+mod tenancy;
+mod world;
