@@ -59,6 +59,11 @@ pub enum StartError {
         "cannot read namespace kube-system, whose uid is the cluster's identity in ownership marks: {0}. Allow it (get on namespaces), or give --cluster-id"
     )]
     ClusterId(#[source] Box<kube::Error>),
+    /// The API server does not answer.
+    #[error(
+        "cannot reach the API server: {0}. Check that it runs and that the kubeconfig, or the pod's network, leads to it"
+    )]
+    Unreachable(#[source] Box<kube::Error>),
     /// The cluster's identity cannot stand in a mark.
     #[error(transparent)]
     InvalidClusterId(#[from] InvalidClusterId),
@@ -265,6 +270,9 @@ async fn cluster_id(settings: &Settings, clients: &Clients) -> Result<ClusterId,
     let system = namespaces
         .get_metadata("kube-system")
         .await
-        .map_err(|error| StartError::ClusterId(Box::new(error)))?;
+        .map_err(|error| match error {
+            kube::Error::Api(_) => StartError::ClusterId(Box::new(error)),
+            _ => StartError::Unreachable(Box::new(error)),
+        })?;
     Ok(system.uid().unwrap_or_default().parse()?)
 }
