@@ -44,11 +44,18 @@ pub struct SecretProblem {
     pub message: String,
 }
 
-/// Judges a Gateway that is not being deleted.
+/// Judges a Gateway that is not being deleted. `was_ready` says whether it is Ready by its status, for its newest generation.
 #[must_use]
-pub fn judge(url: &str, secret: Option<&SecretProblem>, link: &LinkView) -> Vec<Judgement> {
+pub fn judge(
+    url: &str,
+    secret: Option<&SecretProblem>,
+    link: &LinkView,
+    was_ready: bool,
+) -> Vec<Judgement> {
     let unknown = |type_, reason, what: &str| Judgement::unknown(type_, reason, what);
     let mut judgements = match link {
+        // After a start of the operator, or with a new credential: what was found holds until something else is.
+        LinkView::Connecting if was_ready => Vec::new(),
         LinkView::None | LinkView::Connecting => {
             let waits = if *link == LinkView::None {
                 "Not tried: there is no credential to connect with."
@@ -143,7 +150,7 @@ mod tests {
     use crate::api::condition::Status;
 
     fn statuses(secret: Option<&SecretProblem>, link: &LinkView) -> Vec<(Status, Reason)> {
-        let mut judgements = judge("ws://gw:1", secret, link);
+        let mut judgements = judge("ws://gw:1", secret, link, false);
         judgements.sort_by_key(|judgement| {
             [REACHABLE, AUTHENTICATED, COMPATIBLE]
                 .iter()
@@ -232,6 +239,14 @@ mod tests {
         ] {
             assert_eq!(statuses(secret, &link), expected, "{link:?}");
         }
+    }
+
+    #[test]
+    fn a_gateway_that_was_ready_stays_so_while_its_link_is_being_opened() {
+        let judged = |link, was_ready| judge("ws://gw:1", None, link, was_ready).len();
+        assert_eq!(judged(&LinkView::Connecting, true), 0);
+        assert_eq!(judged(&LinkView::Connecting, false), 3);
+        assert_eq!(judged(&LinkView::None, true), 3);
     }
 
     #[test]

@@ -56,7 +56,12 @@ pub(super) async fn reconcile(
     let problem = connect(&gateway, context).await?;
     release_kept(&gateway, context).await?;
     let view = view(context, &uid);
-    let judgements = judge(&gateway.spec.url, problem.as_ref(), &view);
+    let judgements = judge(
+        &gateway.spec.url,
+        problem.as_ref(),
+        &view,
+        was_ready(&gateway),
+    );
     write_status(&gateway, context, judgements).await?;
     let namespace = gateway.namespace().unwrap_or_default();
     context.metrics.gateway_connected(
@@ -79,6 +84,16 @@ pub(super) async fn reconcile(
         VISIT
     };
     Ok(Next::Within(visit.min(next_resync)))
+}
+
+/// Whether the status says Ready for the newest generation.
+fn was_ready(gateway: &Gateway) -> bool {
+    let conditions = gateway.status.iter().flat_map(|status| &status.conditions);
+    let mut ready = conditions.filter(|condition| condition.type_ == condition::READY);
+    ready.any(|ready| {
+        ready.status == condition::Status::True.as_str()
+            && ready.observed_generation == gateway.metadata.generation
+    })
 }
 
 /// Takes the empty heartbeat blocks of others out again once no Agent has a claim on the gateway, through whichever Gateway object.
