@@ -14,7 +14,13 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 
+mod api_server;
+mod command_line;
 mod converged;
 mod counts;
+mod deletion;
+mod kill;
 mod manifest;
+mod outage;
+mod restart;
 mod world;

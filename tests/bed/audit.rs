@@ -12,6 +12,10 @@ use std::{
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+/// Why a server forbids what a role allows that is stored, and that the server has not read yet.
+const ROLE_NOT_READ: &str =
+    r#"clusterrole.rbac.authorization.k8s.io "mission-operator" not found"#;
+
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Request {
@@ -31,7 +35,8 @@ pub(crate) struct Request {
     pub(crate) name: String,
     /// HTTP status; 0 while the request is not over.
     pub(crate) code: u16,
-    /// Whether RBAC forbade it.
+    /// Whether RBAC forbade it for want of a rule. A server that starts forbids what comes before it has read its roles; that is
+    /// not counted.
     pub(crate) forbidden: bool,
     /// When it came, in the log's own words (RFC 3339, microseconds).
     pub(crate) received: String,
@@ -122,7 +127,13 @@ impl From<Line> for Request {
         } else {
             format!("{}/{}", object.resource, object.subresource)
         };
+        let annotation = |name: &str| {
+            let key = format!("authorization.k8s.io/{name}");
+            line.annotations.get(&key).map_or("", String::as_str)
+        };
         Self {
+            forbidden: annotation("decision") == "forbid"
+                && !annotation("reason").contains(ROLE_NOT_READ),
             user: line.user.username,
             user_agent: line.user_agent,
             verb: line.verb,
@@ -131,10 +142,6 @@ impl From<Line> for Request {
             namespace: object.namespace,
             name: object.name,
             code: line.response_status.map_or(0, |status| status.code),
-            forbidden: line
-                .annotations
-                .get("authorization.k8s.io/decision")
-                .is_some_and(|decision| decision == "forbid"),
             received: line.request_received_timestamp,
         }
     }

@@ -121,7 +121,12 @@ impl Operator {
 
     /// Its metrics now, in the text format.
     pub(crate) async fn metrics(&self) -> Result<String> {
-        let url = format!("http://127.0.0.1:{}/metrics", self.port);
+        self.get("metrics").await
+    }
+
+    /// What it answers under `path` of its operations port; an error where that is no success.
+    pub(crate) async fn get(&self, path: &str) -> Result<String> {
+        let url = format!("http://127.0.0.1:{}/{path}", self.port);
         Ok(reqwest::get(url).await?.error_for_status()?.text().await?)
     }
 

@@ -131,7 +131,11 @@ where
         let mut listing = BTreeMap::new();
         loop {
             match events.next().await {
-                Some(Ok(Event::Init)) => listing.clear(),
+                // Nothing is known of all of them before the list is complete.
+                Some(Ok(Event::Init)) => {
+                    listing.clear();
+                    continue;
+                }
                 Some(Ok(Event::InitApply(object))) => {
                     listing.insert(key(&object), object);
                     continue;
@@ -147,7 +151,7 @@ where
                 Some(Err(_)) => continue,
                 None => bail!("the watch ended"),
             }
-            if listing.is_empty() && fits(&known.values().collect::<Vec<_>>()) {
+            if fits(&known.values().collect::<Vec<_>>()) {
                 return Ok(());
             }
         }

@@ -42,6 +42,17 @@ fn only_what_rbac_forbade_to_the_user_counts_as_forbidden() {
 }
 
 #[test]
+fn what_a_server_forbids_before_it_has_read_its_roles_is_not_for_want_of_a_rule() {
+    let line = concat!(
+        r#"{"auditID":"1","verb":"list","user":{"username":"op"},"objectRef":{"resource":"pods"},"responseStatus":{"code":403},"annotations":{"authorization.k8s.io/decision":"forbid","authorization.k8s.io/reason":"RBAC: [clusterrole.rbac.authorization.k8s.io \"mission-operator\" not found]"}}"#,
+        "\n"
+    );
+    assert_eq!(forbidden(&parse(line).unwrap(), "op").count(), 0);
+    let other = line.replace("mission-operator", "some-other-role");
+    assert_eq!(forbidden(&parse(&other).unwrap(), "op").count(), 1);
+}
+
+#[test]
 fn a_rule_is_used_by_the_same_verb_on_the_same_subresource_only() {
     let requests = parse(LOG).unwrap();
     let rules = [
