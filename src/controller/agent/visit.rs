@@ -81,6 +81,13 @@ impl<'a> Visit<'a> {
     pub(super) async fn run(&mut self) -> Result<Next, ReconcileError> {
         match self.converge().await {
             Ok(next) | Err(Stop::Judged(next)) => Ok(next),
+            Err(Stop::Failed(error)) if error.is_refusal() => {
+                let message = format!(
+                    "Refused: {error}. Change the spec, or what is in the way on the gateway; it is looked at again at the next comparison."
+                );
+                self.judge(Judgement::fails(self.phase, Reason::Rejected, message));
+                Ok(Next::Change)
+            }
             Err(Stop::Failed(error)) => Err(error),
         }
     }
