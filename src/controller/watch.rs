@@ -23,7 +23,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{
-        Agent, Board, Gateway,
         condition::{self, Judgement, READY, STALLED},
         reason::Reason,
     },
