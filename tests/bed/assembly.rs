@@ -26,6 +26,8 @@ use crate::bed::{
 
 /// Port of the gateway that the samples name.
 const SAMPLE_PORT: u16 = 18789;
+/// Time that the samples get to be Ready.
+const READY_LIMIT: Duration = Duration::from_mins(2);
 /// Time that the provider gets to be ready.
 const PROVIDER_LIMIT: Duration = Duration::from_secs(30);
 
@@ -110,10 +112,7 @@ pub(crate) async fn complete(
     tools: &Tools,
     mut step: impl FnMut(&'static str, Duration),
 ) -> Result<Complete> {
-    let began = Instant::now();
-    build_operator(run).await?;
-    step("build the operator", began.elapsed());
-
+    let program = operator_program()?;
     let began = Instant::now();
     let base = base(run, tools).await?;
     step("start the control plane", began.elapsed());
@@ -148,7 +147,7 @@ pub(crate) async fn complete(
         run,
         &OperatorOptions {
             name: "main".to_owned(),
-            program: operator_program()?,
+            program,
             kubeconfig,
             args: Vec::new(),
             env: Vec::new(),
@@ -189,57 +188,62 @@ pub(crate) async fn apply_samples(complete: &Complete) -> Result<String> {
     complete.kubectl().apply(&manifest).await
 }
 
-/// Waits until every Gateway, Board and Agent is Ready; the error shows their state and the operator's last words.
+/// Waits until every Gateway, Board and Agent is Ready; the error shows their state.
 pub(crate) async fn all_ready(complete: &Complete) -> Result<()> {
     let kubectl = complete.kubectl();
-    let waited = kubectl
-        .run(&[
+    // kubectl's own timeout starts anew for each object.
+    let waited = tokio::time::timeout(
+        READY_LIMIT,
+        kubectl.run(&[
             "wait",
             "openclaw",
             "--all",
             "--all-namespaces",
             "--for=condition=Ready",
-            "--timeout=180s",
-        ])
-        .await;
-    if let Err(error) = waited {
-        let table = kubectl
-            .run(&["get", "openclaw", "-A", "-o", "wide"])
-            .await
-            .unwrap_or_else(|error| error.to_string());
-        bail!(
-            "{error:#}\n{table}\nlast words of the operator:\n{}",
-            tail(&complete.operator.log(), 20)
-        );
+            "--timeout=10m",
+        ]),
+    )
+    .await;
+    if let Ok(ready) = waited {
+        return ready.map(drop);
     }
-    Ok(())
+    let table = kubectl
+        .run(&["get", "openclaw", "-A", "-o", "wide"])
+        .await?;
+    bail!(
+        "not everything is Ready after {} s:\n{table}",
+        READY_LIMIT.as_secs()
+    )
 }
 
-/// Builds the operator with the profile of this program.
-pub(crate) async fn build_operator(run: &Run) -> Result<()> {
-    let build = Start::new("cargo-build", &cargo())
-        .args(["build", "--bin", "mission-operator"])
-        .inherit_env()
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
-        .spawn_in_view(run)?;
-    let status = build.exited().await?;
-    anyhow::ensure!(status.success(), "building the operator failed");
-    Ok(())
+/// Does `work` on a complete bed; its error ends in the last words of the operator.
+pub(crate) async fn watching<T>(
+    complete: &Complete,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    work.await.map_err(|error| {
+        anyhow::anyhow!(
+            "{error:#}\nlast words of the operator ({}):\n{}",
+            complete.operator.log().display(),
+            tail(&complete.operator.log(), 12)
+        )
+    })
 }
 
-/// The cargo that runs this program.
-pub(crate) fn cargo() -> PathBuf {
-    std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
-}
-
-/// The operator beside this program: examples are in a directory of their own under it.
+/// The operator that was built with this program: examples are in a directory of their own under it.
 fn operator_program() -> Result<PathBuf> {
     let this = std::env::current_exe().context("finding this program")?;
-    let dir = this
+    let program = this
         .parent()
         .and_then(Path::parent)
-        .context("this program is in no directory")?;
-    Ok(dir.join("mission-operator"))
+        .context("this program is in no directory")?
+        .join("mission-operator");
+    anyhow::ensure!(
+        program.is_file(),
+        "{} is not built; `make demo` and `make up` build it",
+        program.display()
+    );
+    Ok(program)
 }
 
 async fn start_provider(run: &Run) -> Result<String> {

@@ -1,18 +1,15 @@
-//! The chart as a plane without nodes can use it: its CRDs and its RBAC, not its Deployment.
+//! The chart, installed by the real Helm.
 //!
-//! Rendered by the real Helm. The rules of the roles that the operator's ServiceAccount is bound to are taken from the
+//! The rules of the roles that the operator's ServiceAccount is bound to are taken from the
 //! rendered objects too, to be held against the audit log.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::process::Command;
 
 use super::{audit::Rule, kubectl::Kubectl, operator};
-
-/// Kinds that would run something, for which there is no node.
-const WORKLOAD: [&str; 3] = ["Deployment", "Service", "ServiceMonitor"];
 
 /// The chart's directory.
 pub(crate) fn path() -> PathBuf {
@@ -44,27 +41,26 @@ pub(crate) async fn render(helm: &Path) -> Result<Vec<Value>> {
         .collect())
 }
 
-/// Installs CRDs, ServiceAccount and RBAC, and waits until the API server serves the new kinds.
+/// Installs the chart as a user would, and waits until the API server serves the new kinds. Its Deployment starts nothing: the plane
+/// has no node.
 pub(crate) async fn install(helm: &Path, kubectl: &Kubectl) -> Result<()> {
-    let objects = render(helm).await?;
-    let namespace = json!({
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": operator::NAMESPACE},
-    });
-    let wanted: Vec<&Value> = std::iter::once(&namespace)
-        .chain(
-            objects
-                .iter()
-                .filter(|object| !WORKLOAD.contains(&object["kind"].as_str().unwrap_or_default())),
-        )
-        .collect();
-    let manifest = json!({"apiVersion": "v1", "kind": "List", "items": wanted}).to_string();
-    kubectl
-        .apply_server_side(&manifest)
+    let output = Command::new(helm)
+        .args(["install", "mission-operator"])
+        .arg(path())
+        .args(["--namespace", operator::NAMESPACE, "--create-namespace"])
+        .arg("--kubeconfig")
+        .arg(kubectl.kubeconfig())
+        .kill_on_drop(true)
+        .output()
         .await
-        .context("applying the chart's CRDs and RBAC")?;
-    let definitions: Vec<String> = objects
+        .with_context(|| format!("starting {}", helm.display()))?;
+    anyhow::ensure!(
+        output.status.success(),
+        "helm install failed: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    let definitions: Vec<String> = render(helm)
+        .await?
         .iter()
         .filter(|object| object["kind"] == "CustomResourceDefinition")
         .filter_map(|object| object["metadata"]["name"].as_str())

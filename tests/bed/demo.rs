@@ -23,7 +23,6 @@ use crate::{
     assembly::{self, Complete},
     bed::{
         install::seconds,
-        process::tail,
         rpc::Rpc,
         run::Run,
         tools::Tools,
@@ -39,7 +38,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 const NEW_SOUL: &str = "You are careful. You check every number twice before you report it.\n";
 
 /// Number of steps of the story.
-const STEPS: usize = 10;
+const STEPS: usize = 9;
 
 /// Steps done so far, with their times.
 #[derive(Debug, Default)]
@@ -67,12 +66,7 @@ pub(crate) async fn tell(run: &Run, tools: &Tools, installed: Duration) -> Resul
     let mut steps = Steps::default();
     steps.done("install", installed);
     let complete = assembly::complete(run, tools, |name, took| steps.done(name, took)).await?;
-    show(&complete, &mut steps).await.with_context(|| {
-        format!(
-            "last words of the operator:\n{}\n",
-            tail(&complete.operator.log(), 20)
-        )
-    })?;
+    assembly::watching(&complete, show(&complete, &mut steps)).await?;
     Ok(steps.summary())
 }
 

@@ -36,8 +36,6 @@ pub(crate) async fn owning<T>(
     at_end: AtEnd,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    // On the heap: the work of a whole demo is a large future.
-    let work = Box::pin(work);
     let result = tokio::select! {
         done = AssertUnwindSafe(work).catch_unwind() => done.unwrap_or_else(|panic| {
             let text = panic

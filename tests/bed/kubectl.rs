@@ -38,6 +38,11 @@ impl Kubectl {
         }
     }
 
+    /// The kubeconfig it uses.
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
     /// Runs it to its end, whatever comes of it.
     pub(crate) async fn call(&self, args: &[&str], input: &str) -> Result<Outcome> {
         let mut child = Command::new(&self.program)

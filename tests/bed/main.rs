@@ -78,12 +78,15 @@ async fn up() -> Result<ExitCode> {
             eprintln!("{name}: {}", install::seconds(took));
         })
         .await?;
-        assembly::apply_samples(&complete).await?;
-        assembly::all_ready(&complete).await?;
+        assembly::watching(&complete, async {
+            assembly::apply_samples(&complete).await?;
+            assembly::all_ready(&complete).await
+        })
+        .await?;
         complete.description().write()?;
         Ok(complete.description())
     };
-    let description = owning(&run, AtEnd::KeepOnSuccess, work).await?;
+    let description = owning(&run, AtEnd::KeepOnSuccess, Box::pin(work)).await?;
     let gateway = description
         .gateway
         .as_ref()
@@ -134,7 +137,12 @@ async fn demo() -> Result<ExitCode> {
     let tools = install::ensure().await?;
     let installed = began.elapsed();
     let run = assembly::standing_run()?;
-    let told = owning(&run, AtEnd::Stop, demo::tell(&run, &tools, installed)).await;
+    let told = owning(
+        &run,
+        AtEnd::Stop,
+        Box::pin(demo::tell(&run, &tools, installed)),
+    )
+    .await;
     match told {
         Ok(times) => {
             run.remove()?;

@@ -34,6 +34,11 @@ pub(crate) mod run;
 pub(crate) mod tools;
 pub(crate) mod wait;
 
+use std::{
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
 use anyhow::{Context, Result};
 
 use self::{
@@ -42,6 +47,9 @@ use self::{
     kubectl::Kubectl,
     run::Run,
 };
+
+/// Whether this test binary has stopped what those before it left.
+static SWEPT: Mutex<bool> = Mutex::new(false);
 
 /// What a test has to hand: the parts that `bed test` started, and where to start more.
 #[derive(Debug, Clone)]
@@ -53,7 +61,7 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    /// The bed this test binary runs on.
+    /// The bed this test binary runs on. The first call stops what binaries before this one have left running.
     ///
     /// # Panics
     ///
@@ -69,14 +77,20 @@ impl Bed {
                 description::ENVIRONMENT_VARIABLE
             )
         });
-        match Self::open(std::path::Path::new(&path)) {
-            Ok(bed) => bed,
-            Err(error) => panic!("{error:#}; run `make test`"),
-        }
+        let bed = Self::open(Path::new(&path)).and_then(|bed| {
+            // Held while it works: a second test must not start anything under a name that is being stopped.
+            let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
+            if !*swept {
+                bed.run.stop_orphans()?;
+                *swept = true;
+            }
+            Ok(bed)
+        });
+        bed.unwrap_or_else(|error| panic!("{error:#}; run `make test`"))
     }
 
     /// The bed that the description at `path` tells of.
-    pub(crate) fn open(path: &std::path::Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let description = Description::read(path)?;
         let run = Run::open(&description.dir)?;
         Ok(Self { description, run })

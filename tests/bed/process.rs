@@ -20,6 +20,8 @@ use tokio::sync::watch;
 
 use super::run::Run;
 
+/// Characters of a log line that are shown to people.
+const MAX_LINE: usize = 500;
 /// Time that the kernel gets to end a process after SIGKILL.
 const KILL_GRACE: Duration = Duration::from_secs(10);
 
@@ -33,6 +35,9 @@ pub(crate) struct PidRecord {
     pub(crate) pid: u32,
     /// Field 22 of `/proc/<pid>/stat`: clock ticks between boot and start.
     pub(crate) start_time: u64,
+    /// Pid and start time of the process that started it.
+    #[serde(default)]
+    pub(crate) starter: Option<(u32, u64)>,
     /// Processes of a lower round are stopped before those of a higher one.
     #[serde(default)]
     pub(crate) round: u8,
@@ -73,6 +78,7 @@ impl PidRecord {
             name: name.to_owned(),
             pid,
             start_time,
+            starter: None,
             round: 0,
         })
     }
@@ -98,10 +104,13 @@ impl PidRecord {
 
     /// Whether this very process still runs. One that has ended and was not waited for yet does not.
     pub(crate) fn is_alive(&self) -> bool {
-        std::fs::read_to_string(format!("/proc/{}/stat", self.pid))
-            .ok()
-            .and_then(|stat| parse_stat(&stat))
-            .is_some_and(|(state, start_time)| state != 'Z' && start_time == self.start_time)
+        runs(self.pid, self.start_time)
+    }
+
+    /// Whether the process that started it has ended.
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.starter
+            .is_some_and(|(pid, start_time)| !runs(pid, start_time))
     }
 
     /// Sends SIGTERM to the group, waits for the process to end, sends SIGKILL after `grace`.
@@ -127,7 +136,8 @@ impl PidRecord {
         Ok(())
     }
 
-    fn stop_blocking(&self, grace: Duration) -> Result<Stopped> {
+    /// As [`stop`](Self::stop), outside of a runtime.
+    pub(crate) fn stop_blocking(&self, grace: Duration) -> Result<Stopped> {
         let Some(pidfd) = self.pidfd()? else {
             return Ok(Stopped::Gone);
         };
@@ -175,6 +185,14 @@ impl PidRecord {
             .and_then(Pid::from_raw)
             .with_context(|| format!("{} is not a process id", self.pid))
     }
+}
+
+/// Whether the process that had `pid` and began at `start_time` still runs.
+fn runs(pid: u32, start_time: u64) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .ok()
+        .and_then(|stat| parse_stat(&stat))
+        .is_some_and(|(state, began)| state != 'Z' && began == start_time)
 }
 
 /// Waits until the process behind `pidfd` has ended; false when it has not within `time`.
@@ -226,6 +244,13 @@ impl Start {
     /// Hands on the whole environment of this process.
     pub(crate) fn inherit_env(mut self) -> Self {
         self.command.envs(std::env::vars_os());
+        self
+    }
+
+    /// Hands on the environment of this process but for the variables that `is_left_out` says.
+    pub(crate) fn inherit_env_without(mut self, is_left_out: impl Fn(&str) -> bool) -> Self {
+        let kept = std::env::vars_os().filter(|(name, _)| !is_left_out(&name.to_string_lossy()));
+        self.command.envs(kept);
         self
     }
 
@@ -287,8 +312,10 @@ impl Start {
             .with_context(|| {
                 format!("starting {}", self.command.get_program().to_string_lossy())
             })?;
+        let starter = PidRecord::of(std::process::id(), "starter")?;
         // Until it is waited for, the kernel keeps the number for this child, even when it has ended.
         let record = PidRecord {
+            starter: Some((starter.pid, starter.start_time)),
             round: self.round,
             ..PidRecord::of(child.id(), &self.name)?
         };
@@ -379,14 +406,20 @@ impl Process {
     }
 }
 
-/// The last `lines` lines of the file at `path`; what is wrong with it when it cannot be read.
+/// The last `lines` lines of the file at `path`, long ones cut; what is wrong with it when it cannot be read.
 pub(crate) fn tail(path: &Path, lines: usize) -> String {
     match std::fs::read(path) {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);
             let all: Vec<&str> = text.lines().collect();
             let from = all.len().saturating_sub(lines);
-            all.get(from..).unwrap_or_default().join("\n")
+            let cut: Vec<String> = all
+                .get(from..)
+                .unwrap_or_default()
+                .iter()
+                .map(|line| line.chars().take(MAX_LINE).collect())
+                .collect();
+            cut.join("\n")
         }
         Err(error) => format!("(no log at {}: {error})", path.display()),
     }

@@ -7,7 +7,7 @@ use std::{path::Path, process::ExitCode, time::Instant};
 use anyhow::Result;
 
 use crate::{
-    assembly::{self, cargo},
+    assembly,
     bed::{
         audit, chart, description,
         install::{self, seconds},
@@ -28,7 +28,7 @@ pub(crate) async fn run(arguments: &[String]) -> Result<ExitCode> {
         eprintln!("Stopped what {swept} killed test run(s) had left.");
     }
     let run = Run::create_temporary()?;
-    let passed = owning(&run, AtEnd::Stop, test(&run, &tools, arguments)).await;
+    let passed = owning(&run, AtEnd::Stop, Box::pin(test(&run, &tools, arguments))).await;
     let ended = seconds(began.elapsed());
     match passed {
         Ok(ExitStatus::Passed) => {
@@ -82,11 +82,12 @@ async fn cargo_test(
     arguments: &[String],
     description: Option<&Path>,
 ) -> Result<Option<ExitStatus>> {
-    let mut start = Start::new("cargo-test", &cargo())
-        .args(["test"])
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut start = Start::new("cargo-test", Path::new(&program))
+        .args(["test", "--locked"])
         .args(before)
         .args(arguments)
-        .inherit_env()
+        .inherit_env_without(is_set_by_cargo)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
     if let Some(description) = description {
         start = start.env(description::ENVIRONMENT_VARIABLE, description);
@@ -97,6 +98,21 @@ async fn cargo_test(
     }
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(Some(ExitStatus::Failed(code.unwrap_or(1))))
+}
+
+/// Whether `cargo run` sets a variable for the program that it runs.
+///
+/// A build script that looks at one of them, as ring's does, would run anew in a cargo that inherits it, and all that
+/// depends on it would be built anew: once in here, and once more outside.
+fn is_set_by_cargo(variable: &str) -> bool {
+    [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_BIN_",
+        "CARGO_CRATE_",
+    ]
+    .iter()
+    .any(|prefix| variable.starts_with(prefix))
 }
 
 /// Holds what the operator asked for against what the chart grants.

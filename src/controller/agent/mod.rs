@@ -1,12 +1,16 @@
 //! Agents: gather, plan, execute, status.
 //!
-//! `accept` looks at other objects, `text` renders, `observe` reads the gateway, `execute` writes to it, `visit` leads through these in order and
-//! keeps the status in the making, `end` cleans up.
+//! `visit` leads through a pass: `accept` looks at other objects, `text` renders, `own` proves or claims ownership, `rounds` plans and executes
+//! (reading with `observe`, writing with `execute`), `outcome` judges, `status` writes. `end` cleans up an Agent that is being deleted.
 
 mod accept;
 mod end;
 mod execute;
 mod observe;
+mod outcome;
+mod own;
+mod rounds;
+mod status;
 mod text;
 mod visit;
 

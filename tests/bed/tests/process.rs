@@ -75,3 +75,27 @@ async fn the_owner_of_a_run_stops_what_others_recorded() {
         "records of what was stopped are removed"
     );
 }
+
+#[test]
+fn what_an_ended_test_binary_has_left_is_stopped_and_what_runs_on_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Run::create(dir.path()).unwrap();
+    let sleeper = |name: &str| {
+        Start::new(name, Path::new("/bin/sleep"))
+            .args(["1000"])
+            .spawn(&run)
+            .unwrap()
+    };
+    let (left, kept) = (sleeper("left"), sleeper("kept"));
+    let path = run.pids().join("left.json");
+    let mut record = PidRecord::read(&path).unwrap();
+    assert!(!record.is_orphan());
+    let (pid, start_time) = record.starter.unwrap();
+    record.starter = Some((pid, start_time + 1));
+    record.write(&path).unwrap();
+
+    run.stop_orphans().unwrap();
+    assert!(!left.is_alive() && !path.exists());
+    assert!(kept.is_alive());
+    kept.record().stop_blocking(Duration::from_secs(5)).unwrap();
+}

@@ -1,0 +1,49 @@
+# Everything a person does in this repository. `make` alone says what there is.
+#
+# The test bed (tests/bed) installs what it needs into the user's cache directory on its first run and keeps it there.
+
+CARGO ?= cargo
+# Built together, so that both use the same build of every dependency.
+BUILD = $(CARGO) build --locked --example bed --bin mission-operator
+BED = $(CARGO) run --quiet --locked --example bed --
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down test install fmt lint crds
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: require-cargo ## Show the whole way of an Agent on a real gateway; installs what it needs, stops everything
+	@$(BUILD)
+	@$(BED) demo
+
+up: require-cargo ## Start a control plane, a gateway and the operator with the samples, and leave them running
+	@$(BUILD)
+	@$(BED) up
+
+down: require-cargo ## Stop what `make up` left running
+	@$(BUILD)
+	@$(BED) down
+
+test: require-cargo ## Run all tests on real parts
+	@$(BUILD)
+	@$(BED) test
+
+install: require-cargo ## Install what the test bed needs, and nothing else
+	@$(BUILD)
+	@$(BED) install
+
+fmt: require-cargo ## Format the code
+	$(CARGO) fmt
+
+lint: require-cargo ## Check format and lints
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+crds: require-cargo ## Write crds/ and the chart's CRD templates anew from the Rust types
+	$(CARGO) run --quiet --locked --bin mission-operator -- crd --output crds
+	cp crds/*.yaml charts/mission-operator/files/crds/
+
+.PHONY: require-cargo
+require-cargo:
+	@command -v $(CARGO) >/dev/null || { echo 'cargo is missing: install Rust from https://rustup.rs' >&2; exit 1; }

@@ -1,0 +1,126 @@
+//! What the conditions say once everything is on the gateway as wanted.
+
+use std::time::Duration;
+
+use crate::{
+    api::{
+        agent::PlaceState,
+        condition::{FILES_SYNCED, HEARTBEAT_CONFIGURED, Judgement, MODEL_AVAILABLE},
+        heartbeat::parse_every,
+        reason::Reason,
+    },
+    controller::{
+        agent::visit::{Target, Visit},
+        runner::Next,
+    },
+    plan::render::FileName,
+};
+
+/// When to look again for a heartbeat monitor that the gateway has not made yet.
+const MONITOR_WAIT: Duration = Duration::from_secs(5);
+
+impl Visit<'_> {
+    /// Everything is on the gateway as wanted.
+    pub(super) fn complete(&mut self, target: &Target) {
+        for place in &mut self.status.places {
+            place.state = PlaceState::Registered;
+        }
+        // Files that are not ours any more are not spoken of; one that was emptied is remembered, so that it is never emptied twice.
+        let wanted = |name: &str| {
+            target
+                .workspace
+                .files
+                .iter()
+                .any(|file| file.name.as_str() == name)
+        };
+        self.status
+            .files
+            .retain(|file| wanted(&file.name) || file.name == FileName::Bootstrap.as_str());
+        let message = format!(
+            "{} files are on the gateway as declared.",
+            target.workspace.files.len()
+        );
+        self.judge(Judgement::holds(FILES_SYNCED, Reason::Synced, message));
+    }
+
+    pub(super) fn judge_heartbeat(&mut self, target: &Target) -> Next {
+        let heartbeat = &target.desired.heartbeat;
+        let every = parse_every(&heartbeat.every);
+        if every.is_some_and(|every| every.is_zero()) {
+            self.judge(Judgement::holds(
+                HEARTBEAT_CONFIGURED,
+                Reason::Disabled,
+                "The heartbeat is switched off, as declared.",
+            ));
+        } else if target.monitor.is_none() {
+            let message = "The gateway has not made the heartbeat's monitor yet; without it the checklist has no place. Looked for again in a few seconds.";
+            self.judge(Judgement::unknown(
+                HEARTBEAT_CONFIGURED,
+                Reason::Pending,
+                message,
+            ));
+            return Next::Within(MONITOR_WAIT);
+        } else {
+            let message = format!(
+                "The agent beats every {}, and the gateway holds its checklist.",
+                heartbeat.every
+            );
+            self.judge(Judgement::holds(
+                HEARTBEAT_CONFIGURED,
+                Reason::Configured,
+                message,
+            ));
+        }
+        Next::Change
+    }
+
+    /// Says whether the gateway lists the model. A look that fails changes nothing.
+    pub(super) async fn judge_model(&mut self, target: &Target) {
+        const NAMED: usize = 10;
+        let Some(model) = &target.desired.model else {
+            self.judge(Judgement::holds(
+                MODEL_AVAILABLE,
+                Reason::GatewayDefault,
+                "No model is named, so the gateway's default serves.",
+            ));
+            return;
+        };
+        let Ok(models) = self
+            .context
+            .pool
+            .models(&target.accepted.gateway_uid, &target.accepted.agent_id)
+            .await
+        else {
+            return;
+        };
+        let mut names: Vec<String> = models
+            .iter()
+            .map(|model| format!("{}/{}", model.provider, model.id))
+            .collect();
+        if names.contains(model) {
+            self.judge(Judgement::holds(
+                MODEL_AVAILABLE,
+                Reason::ModelListed,
+                format!("The gateway lists {model}."),
+            ));
+            return;
+        }
+        names.sort();
+        let more = names.len().saturating_sub(NAMED);
+        names.truncate(NAMED);
+        let rest = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        let message = format!(
+            "The gateway does not list {model:?}; runs of this agent will fail until it does. It lists: {}{rest}. Name one of these, or add the model to the gateway.",
+            names.join(", ")
+        );
+        self.judge(Judgement::fails(
+            MODEL_AVAILABLE,
+            Reason::ModelNotListed,
+            message,
+        ));
+    }
+}

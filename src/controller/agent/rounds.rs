@@ -1,0 +1,218 @@
+//! Plans and executes in rounds until nothing is left to do: the entry first, then files and checklist.
+
+use crate::{
+    api::{
+        agent::PlaceState,
+        condition::{FILES_SYNCED, HEARTBEAT_CONFIGURED, Judgement, REGISTERED},
+        gateway::ForeignHeartbeats,
+        reason::Reason,
+    },
+    controller::agent::{
+        execute, observe,
+        own::exists,
+        visit::{Stop, Target, Visit},
+    },
+    gateway::{self, CallError, EntryWish, WriteError},
+    plan::{
+        agent::{self as plan, EntryStep, Seen, Wanted},
+        entry,
+        files::Cause,
+    },
+};
+
+/// Rounds of plan and execution in one pass: entry, reads, writes, a second look, and as many again for an agent that edits its files meanwhile.
+const ROUNDS: usize = 8;
+
+impl Visit<'_> {
+    /// Plans and executes until nothing is left to do.
+    pub(super) async fn rounds(
+        &mut self,
+        target: &mut Target,
+        mut must_be_absent: bool,
+    ) -> Result<(), Stop> {
+        let keys = entry::keys(&target.desired);
+        let id = target.accepted.agent_id.clone();
+        let mut seen = Seen {
+            entry: target.observed.config.entry(&id).cloned(),
+            skip_bootstrap: target.observed.config.skip_bootstrap(),
+            ..Seen::default()
+        };
+        for _ in 0..ROUNDS {
+            let plan = plan::plan(
+                Wanted {
+                    keys: &keys,
+                    workspace: &target.workspace,
+                },
+                &self.status,
+                &seen,
+            );
+            plan.files
+                .into_iter()
+                .for_each(|file| execute::remember_file(&mut self.status, file));
+            self.status.checklist = plan.checklist.or_else(|| self.status.checklist.take());
+            if let Some(step) = plan.entry {
+                self.phase = REGISTERED;
+                self.write_entry(step, target, &mut seen, must_be_absent)
+                    .await?;
+                must_be_absent = false;
+                continue;
+            }
+            let Some(files) = &mut seen.files else {
+                self.registered(&keys, &id);
+                self.look(target, &mut seen).await?;
+                continue;
+            };
+            if !plan.reads.is_empty() {
+                for (name, read) in observe::read(&target.link, &id, &plan.reads).await? {
+                    if let Some(file) = files.get_mut(&name) {
+                        file.read = Some(read);
+                    }
+                }
+                continue;
+            }
+            if plan.steps.is_empty() {
+                return Ok(());
+            }
+            let monitor = target.monitor.as_deref();
+            let executed = execute::execute(
+                &target.link,
+                &id,
+                monitor,
+                plan.steps,
+                &mut self.status,
+                &self.context.metrics,
+            )
+            .await?;
+            self.corrected(&executed.corrected);
+            // Without skipBootstrap a heartbeat run may have put files of the gateway's own beside ours meanwhile.
+            let second_look = self.is_first_registration() && !seen.skip_bootstrap;
+            if !executed.conflict && !second_look {
+                return Ok(());
+            }
+            seen.files = None;
+        }
+        let message = format!("the files of {id} changed faster than they could be compared");
+        Err(CallError::FileConflict {
+            name: message,
+            current_hash: None,
+        }
+        .into())
+    }
+
+    /// Hands the entry to the config writer.
+    pub(super) async fn write_entry(
+        &mut self,
+        step: EntryStep,
+        target: &mut Target,
+        seen: &mut Seen,
+        must_be_absent: bool,
+    ) -> Result<(), Stop> {
+        let EntryStep { set, unset, cause } = step;
+        let id = target.accepted.agent_id.clone();
+        let writer = self
+            .context
+            .pool
+            .writer(&target.accepted.gateway_uid)
+            .ok_or(CallError::Disconnected { sent: false })?;
+        let foreign_heartbeats = match target
+            .accepted
+            .gateway
+            .spec
+            .foreign_heartbeats
+            .unwrap_or_default()
+        {
+            ForeignHeartbeats::Keep => gateway::ForeignHeartbeats::Keep,
+            ForeignHeartbeats::Stop => gateway::ForeignHeartbeats::Stop,
+        };
+        self.context.metrics.plan_step("write_entry");
+        match writer
+            .apply(EntryWish {
+                agent_id: id.clone(),
+                set,
+                unset,
+                must_be_absent,
+                foreign_heartbeats,
+            })
+            .await
+        {
+            Ok(applied) => {
+                if applied.wrote && cause == Cause::Drift {
+                    self.corrected(&["config entry".to_owned()]);
+                }
+                target.monitor = applied.heartbeat_job.or_else(|| target.monitor.take());
+                seen.entry = Some(applied.entry);
+                Ok(())
+            }
+            Err(WriteError::Exists) => {
+                // Somebody else made it between our look and our write: the claim was never used.
+                self.status.places.clear();
+                Err(self.stop(exists(&id)))
+            }
+            Err(WriteError::Rejected { message, issues }) => {
+                Err(self.rejected(&message, &issues, seen.entry.is_some()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The gateway refused the entry: that is this Agent's alone, and only an edit helps.
+    pub(super) fn rejected(
+        &mut self,
+        message: &str,
+        issues: &[gateway::Issue],
+        present: bool,
+    ) -> Stop {
+        let said = issues
+            .iter()
+            .map(|issue| format!("{}: {}", issue.path, issue.message))
+            .collect::<Vec<_>>()
+            .join("; ");
+        let said = if said.is_empty() { message } else { &said };
+        let about_heartbeat = issues.iter().any(|issue| issue.path.contains(".heartbeat"));
+        let type_ = if present && about_heartbeat {
+            HEARTBEAT_CONFIGURED
+        } else {
+            REGISTERED
+        };
+        self.stop(Judgement::fails(type_, Reason::Rejected, format!("The gateway refused this Agent's entry: {said}. Change the spec; nothing was written.")))
+    }
+
+    /// The entry is there as wanted.
+    pub(super) fn registered(&mut self, keys: &entry::Keys, agent_id: &str) {
+        self.status.own_keys = keys.keys().cloned().collect();
+        self.status.entry_sha256 = Some(entry::digest(keys));
+        self.judge(Judgement::holds(
+            REGISTERED,
+            Reason::Registered,
+            format!("The gateway has agent {agent_id:?} as declared."),
+        ));
+        self.phase = FILES_SYNCED;
+    }
+
+    /// Lists the files, reads the checklist, and renders again where the workspace's path was not known before.
+    pub(super) async fn look(&mut self, target: &mut Target, seen: &mut Seen) -> Result<(), Stop> {
+        let id = &target.accepted.agent_id;
+        let ((path, files), checklist) = tokio::try_join!(
+            observe::files(&target.link, id),
+            observe::checklist(&target.link, target.monitor.as_deref())
+        )?;
+        seen.files = Some(files);
+        seen.checklist = checklist;
+        self.status.workspace_path = Some(path.clone());
+        if target.desired.context.workspace_path.is_empty() {
+            target.desired.context.workspace_path = path;
+            target.workspace = target
+                .texts
+                .render(&target.desired.context, self.context)
+                .map_err(|judgement| self.stop(judgement))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_first_registration(&self) -> bool {
+        self.status
+            .places
+            .iter()
+            .any(|place| place.state == PlaceState::Claimed)
+    }
+}

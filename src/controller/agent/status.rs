@@ -1,0 +1,118 @@
+//! The status in the making: judgements, the one write at the end, and the events that go with it.
+
+use std::sync::Arc;
+
+use k8s_openapi::{api::core::v1::ObjectReference, jiff::Timestamp};
+use kube::Resource;
+
+use crate::{
+    api::{
+        Agent, AgentStatus,
+        condition::{self, FILES_SYNCED, Judgement, REGISTERED, Status},
+        reason::Reason,
+    },
+    controller::{
+        agent::visit::{Stop, Visit},
+        runner::{Next, ReconcileError},
+    },
+    kube::apply,
+};
+
+impl Visit<'_> {
+    /// Replaces what this pass said of a condition before.
+    pub(super) fn judge(&mut self, judgement: Judgement) {
+        self.judgements
+            .retain(|earlier| earlier.type_ != judgement.type_);
+        self.judgements.push(judgement);
+    }
+
+    /// Judges, and ends the pass until something changes.
+    pub(super) fn stop(&mut self, judgement: Judgement) -> Stop {
+        self.judge(judgement);
+        Stop::Judged(Next::Change)
+    }
+
+    pub(super) fn now_is(&mut self, agent: Agent) {
+        self.agent = Arc::new(agent);
+        self.context.world.latest_agents.remember(&self.agent);
+    }
+
+    /// Says in the status what an error keeps from being done. One that passes by itself does not change an Agent that was Ready.
+    pub(super) fn failed(&mut self, error: &ReconcileError) {
+        let generation = self.agent.metadata.generation;
+        let was_ready =
+            condition::find(&self.status.conditions, condition::READY).is_some_and(|ready| {
+                ready.status == Status::True.as_str() && ready.observed_generation == generation
+            });
+        if matches!(error, ReconcileError::Kubernetes(_)) || was_ready && error.is_expected() {
+            return;
+        }
+        self.judge(Judgement::unknown(
+            self.phase,
+            Reason::GatewayError,
+            format!("Not confirmed: {error}. It is tried again."),
+        ));
+    }
+
+    /// Writes the status if it says something else than before, and tells people what turned.
+    pub(super) async fn write_status(&mut self) -> Result<(), ReconcileError> {
+        let known = self.agent.status.clone().unwrap_or_default();
+        let generation = self.agent.metadata.generation;
+        self.status.observed_generation = generation;
+        condition::AGENT.merge(
+            &mut self.status.conditions,
+            self.judgements.clone(),
+            generation,
+            Timestamp::now(),
+        );
+        if self.status == known {
+            return Ok(());
+        }
+        let written =
+            apply::patch_status(&self.context.clients.request, &*self.agent, &self.status).await?;
+        self.announce(&known);
+        self.now_is(written);
+        Ok(())
+    }
+
+    /// Events for conditions that turned.
+    pub(super) fn announce(&self, known: &AgentStatus) {
+        for judgement in &self.judgements {
+            let before = condition::find(&known.conditions, judgement.type_);
+            let turned = before.is_none_or(|before| before.status != judgement.status.as_str());
+            let other_reason =
+                before.is_none_or(|before| before.reason != judgement.reason.as_str());
+            match judgement.status {
+                Status::True if turned && [REGISTERED, FILES_SYNCED].contains(&judgement.type_) => {
+                    self.event(judgement.type_, &judgement.message);
+                }
+                Status::False if other_reason => self.context.warn(
+                    &self.reference(),
+                    judgement.reason.as_str(),
+                    &judgement.message,
+                ),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn corrected(&self, names: &[String]) {
+        if !names.is_empty() {
+            self.event(
+                "DriftCorrected",
+                &format!(
+                    "Changed on the gateway by somebody else and put back: {}.",
+                    names.join(", ")
+                ),
+            );
+        }
+    }
+
+    pub(super) fn event(&self, reason: &str, note: &str) {
+        self.context.tell(&self.reference(), reason, note);
+    }
+
+    pub(super) fn reference(&self) -> ObjectReference {
+        self.agent.object_ref(&())
+    }
+}

@@ -1,0 +1,120 @@
+//! The end of a Gateway: it waits for the Agents on it, gives heartbeats of others back, and closes the link.
+
+use std::time::Duration;
+
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DynamicObject, ListParams},
+    core::ApiResource,
+    runtime::reflector::ObjectRef,
+};
+
+use super::{VISIT_WITHOUT_SECRET, age_of_deletion, connect::connect, release_kept, write_status};
+use crate::{
+    api::{Agent, Gateway, annotation::FINALIZER},
+    controller::{
+        context::Context,
+        runner::{Next, ReconcileError},
+    },
+    kube::apply,
+    plan::gateway::waits_for,
+};
+
+/// Ends a Gateway: waits for claims, gives heartbeats of others back, closes the link.
+pub(super) async fn end(gateway: &Gateway, context: &Context) -> Result<Next, ReconcileError> {
+    let uid = gateway.uid().unwrap_or_default();
+    if !gateway
+        .finalizers()
+        .iter()
+        .any(|finalizer| finalizer == FINALIZER)
+    {
+        context.forget_gateway(&uid);
+        return Ok(Next::Change);
+    }
+    // Agents that are being deleted need the link for their cleanup.
+    connect(gateway, context).await?;
+    let holders = holders(gateway, context).await?;
+    if !holders.is_empty() {
+        write_status(gateway, context, vec![waits_for(holders)]).await?;
+        return Ok(Next::Within(VISIT_WITHOUT_SECRET));
+    }
+    if !context.journal(gateway).kept().is_empty() {
+        let deadline = context.settings.teardown_deadline;
+        let left = deadline.saturating_sub(age_of_deletion(gateway));
+        release_kept(gateway, context).await?;
+        if !context.journal(gateway).kept().is_empty() {
+            if !left.is_zero() && !is_shared(context, &uid) {
+                return Ok(Next::Within(left.min(Duration::from_secs(2))));
+            }
+            if !is_shared(context, &uid) {
+                context.warn(
+                    &gateway.object_ref(&()),
+                    "HeartbeatsLeft",
+                    "The gateway is away, so the empty heartbeat blocks that kept agents of others beating stay in its config.",
+                );
+            }
+        }
+    }
+    apply::remove_finalizer(&context.clients.request, gateway, FINALIZER).await?;
+    context.metrics.gateway_gone(
+        &gateway.namespace().unwrap_or_default(),
+        &gateway.name_any(),
+    );
+    context.forget_gateway(&uid);
+    Ok(Next::Change)
+}
+
+/// Whether Agents are on the same gateway process through another Gateway object; then the kept heartbeats are that one's to release.
+fn is_shared(context: &Context, uid: &str) -> bool {
+    context
+        .pool
+        .siblings(uid)
+        .iter()
+        .any(|sibling| sibling != uid && !context.world.claims_on(sibling).is_empty())
+}
+
+/// The Agents that hold a claim, by `namespace/name`. The cache may lag behind a claim that was just made, so the last word is the API server's.
+async fn holders(gateway: &Gateway, context: &Context) -> Result<Vec<String>, ReconcileError> {
+    let uid = gateway.uid().unwrap_or_default();
+    let known = context.world.claims_on(&uid);
+    if !known.is_empty() {
+        let name = |agent: &ObjectRef<Agent>| {
+            format!(
+                "{}/{}",
+                agent.namespace.as_deref().unwrap_or_default(),
+                agent.name
+            )
+        };
+        return Ok(known.iter().map(name).collect());
+    }
+    // Untyped, so that an object which no longer parses still counts.
+    let agents = Api::<DynamicObject>::all_with(
+        context.clients.request.clone(),
+        &ApiResource::erase::<Agent>(&()),
+    );
+    let selected =
+        ListParams::default().fields(&format!("status.gateway.name={}", gateway.name_any()));
+    let holds = |agent: &DynamicObject| {
+        let places = agent
+            .data
+            .pointer("/status/places")
+            .and_then(|places| places.as_array());
+        places.is_some_and(|places| {
+            places
+                .iter()
+                .any(|place| place.get("gatewayUid").and_then(|held| held.as_str()) == Some(&uid))
+        })
+    };
+    let agents = agents.list(&selected).await?;
+    Ok(agents
+        .iter()
+        .filter(|agent| holds(agent))
+        .map(|agent| {
+            format!(
+                "{}/{}",
+                agent.namespace().unwrap_or_default(),
+                agent.name_any()
+            )
+        })
+        .collect())
+}

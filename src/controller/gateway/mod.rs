@@ -1,0 +1,180 @@
+//! Gateways: credential, link, conditions, the beat of resyncs, and an end that waits for claims.
+
+mod connect;
+mod end;
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource, ResourceExt, core::NamespaceResourceScope};
+use tokio::time::Instant;
+
+use crate::{
+    api::{
+        Gateway, GatewayStatus,
+        annotation::FINALIZER,
+        condition::{self, Judgement},
+        reference::GatewayName,
+    },
+    controller::{
+        context::Context,
+        runner::{Next, ReconcileError},
+    },
+    gateway::LinkState,
+    kube::apply,
+    plan::gateway::{LinkView, judge},
+};
+use connect::{connect, view};
+
+/// Time between two looks at the Secret and the link. Secrets are not watched: that would need the right to list them all.
+const VISIT: Duration = Duration::from_mins(1);
+/// The same while there is no usable credential: somebody is probably about to apply it.
+const VISIT_WITHOUT_SECRET: Duration = Duration::from_secs(10);
+
+/// Reconciles one Gateway.
+pub(super) async fn reconcile(
+    gateway: Arc<Gateway>,
+    context: &Context,
+) -> Result<Next, ReconcileError> {
+    let gateway = context.world.latest_gateways.or_newer(gateway);
+    if gateway.metadata.deletion_timestamp.is_some() {
+        return end::end(&gateway, context).await;
+    }
+    let gateway = if gateway
+        .finalizers()
+        .iter()
+        .any(|finalizer| finalizer == FINALIZER)
+    {
+        gateway
+    } else {
+        let gateway =
+            Arc::new(apply::add_finalizer(&context.clients.request, &*gateway, FINALIZER).await?);
+        context.world.latest_gateways.remember(&gateway);
+        gateway
+    };
+    let uid = gateway.uid().unwrap_or_default();
+    let problem = connect(&gateway, context).await?;
+    release_kept(&gateway, context).await?;
+    let view = view(context, &uid);
+    let judgements = judge(&gateway.spec.url, problem.as_ref(), &view);
+    write_status(&gateway, context, judgements).await?;
+    let namespace = gateway.namespace().unwrap_or_default();
+    context.metrics.gateway_connected(
+        &namespace,
+        &gateway.name_any(),
+        matches!(view, LinkView::Up { .. }),
+    );
+
+    let resync = context.resync_due_in(&uid);
+    if resync.is_zero() {
+        let agents = context.world.agents_on(&GatewayName {
+            name: gateway.name_any(),
+            namespace,
+        });
+        context.world.touch_agents(agents);
+    }
+    let visit = if problem.is_some() {
+        VISIT_WITHOUT_SECRET
+    } else {
+        VISIT
+    };
+    Ok(Next::Within(if resync.is_zero() {
+        visit
+    } else {
+        visit.min(resync)
+    }))
+}
+
+/// Takes the empty heartbeat blocks of others out again once no Agent has a claim on the gateway, through whichever Gateway object.
+async fn release_kept(gateway: &Gateway, context: &Context) -> Result<(), ReconcileError> {
+    let uid = gateway.uid().unwrap_or_default();
+    let journal = context.journal(gateway);
+    let kept = journal.kept();
+    let mut sharing = context.pool.siblings(&uid);
+    sharing.push(uid.clone());
+    if kept.is_empty()
+        || sharing
+            .iter()
+            .any(|uid| !context.world.claims_on(uid).is_empty())
+    {
+        return Ok(());
+    }
+    let Some(writer) = context.pool.writer(&uid) else {
+        return Ok(());
+    };
+    writer.release_kept(&kept).await?;
+    journal.clear().await?;
+    Ok(())
+}
+
+/// Writes the status if it says something else than before.
+async fn write_status(
+    gateway: &Gateway,
+    context: &Context,
+    judgements: Vec<Judgement>,
+) -> Result<(), ReconcileError> {
+    let uid = gateway.uid().unwrap_or_default();
+    // The journal writes `keptHeartbeats` under its own field manager.
+    let known = GatewayStatus {
+        kept_heartbeats: Vec::new(),
+        ..gateway.status.clone().unwrap_or_default()
+    };
+    let mut next = known.clone();
+    if let Some(LinkState::Up(hello)) = context
+        .pool
+        .get(&uid)
+        .map(|link| link.state().borrow().clone())
+    {
+        next.version = Some(hello.version.clone());
+        next.boot_id = Some(hello.boot_id.clone());
+    }
+    next.agents = i32::try_from(context.world.claims_on(&uid).len()).ok();
+    next.observed_generation = gateway.metadata.generation;
+    warn_of_failures(gateway, context, &known, &judgements);
+    condition::GATEWAY.merge(
+        &mut next.conditions,
+        judgements,
+        gateway.metadata.generation,
+        Timestamp::now(),
+    );
+    if next != known {
+        let written = apply::patch_status(&context.clients.request, gateway, &next).await?;
+        context.world.latest_gateways.remember(&Arc::new(written));
+    }
+    Ok(())
+}
+
+/// One Warning per new cause.
+fn warn_of_failures(
+    gateway: &Gateway,
+    context: &Context,
+    known: &GatewayStatus,
+    judgements: &[Judgement],
+) {
+    for judgement in judgements
+        .iter()
+        .filter(|judgement| judgement.status == condition::Status::False)
+    {
+        let before = condition::find(&known.conditions, judgement.type_);
+        if before.is_none_or(|before| before.reason != judgement.reason.as_str()) {
+            context.warn(
+                &gateway.object_ref(&()),
+                judgement.reason.as_str(),
+                &judgement.message,
+            );
+        }
+    }
+}
+
+/// How long ago the deletion of an object was asked for.
+pub(super) fn age_of_deletion<K: Resource<Scope = NamespaceResourceScope>>(object: &K) -> Duration {
+    let asked = object.meta().deletion_timestamp.as_ref().map(|time| time.0);
+    asked
+        .and_then(|asked| Duration::try_from(Timestamp::now().duration_since(asked)).ok())
+        .unwrap_or_default()
+}
+
+/// How long a link has been down.
+pub(super) fn down_for(since: Instant) -> Duration {
+    Instant::now().saturating_duration_since(since)
+}
