@@ -203,14 +203,11 @@ mod tests {
     #[test]
     fn without_arguments_the_documented_defaults_hold() {
         let settings = settings(&[]).unwrap();
-        assert_eq!(settings.reconcile.resync_interval, Duration::from_secs(600));
-        assert_eq!(
-            settings.reconcile.unreachable_after,
-            Duration::from_secs(120)
-        );
+        assert_eq!(settings.reconcile.resync_interval, Duration::from_mins(10));
+        assert_eq!(settings.reconcile.unreachable_after, Duration::from_mins(2));
         assert_eq!(
             settings.reconcile.deletion_deadline,
-            Duration::from_secs(3600)
+            Duration::from_hours(1)
         );
         assert_eq!(
             settings.reconcile.teardown_deadline,

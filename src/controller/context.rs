@@ -142,6 +142,14 @@ impl Context {
             .is_none_or(|before| before != asked)
     }
 
+    /// Forgets an Agent that is gone.
+    pub(super) fn forget_agent(&self, uid: &str) {
+        self.asks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
+    }
+
     /// Tells people that something went as it should. Nothing is created in a namespace that is being deleted.
     pub(super) fn tell(&self, object: &ObjectReference, reason: &str, note: &str) {
         if !self

@@ -34,8 +34,8 @@ use crate::{
     controller::{
         context::Context,
         runner::{Next, ReconcileError, Runner},
-        watch::{Reporter, Writers},
-        world::{Queues, World, queue},
+        watch::Reporter,
+        world::{Queues, World, Writers, queue},
     },
     gateway::{Pool, PoolEvent, PoolEventKind, PoolOptions},
     kube::{client::Clients, events::Events},

@@ -60,6 +60,11 @@ impl ReconcileError {
         }
     }
 
+    /// Whether the gateway understood what was asked and does not want it: the same again brings the same.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Call(error) if error.class() == gateway::Class::Rejected)
+    }
+
     /// Whether it is worth a warning: what passes by itself is not.
     pub(super) fn is_expected(&self) -> bool {
         match self {

@@ -23,29 +23,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{
-        Agent, Board, Gateway,
         condition::{self, Judgement, READY, STALLED},
         reason::Reason,
     },
-    controller::world::World,
+    controller::world::{World, Writers},
     kube::{
         cache::{Change, follow},
         events::Events,
     },
 };
-
-/// The writing ends of the caches.
-#[derive(Debug, Default)]
-pub(super) struct Writers {
-    /// Of Gateways.
-    pub gateways: Writer<Gateway>,
-    /// Of Boards.
-    pub boards: Writer<Board>,
-    /// Of Agents.
-    pub agents: Writer<Agent>,
-    /// Of namespaces.
-    pub namespaces: Writer<PartialObjectMeta<Namespace>>,
-}
 
 /// Starts all watches as tasks.
 pub(super) fn start(

@@ -90,7 +90,11 @@ impl Writers {
 }
 
 impl Drop for Inner {
+    /// Ends every task of the pool. The watchers hold the slots, and the slots the watchers: taking the slots out undoes that.
     fn drop(&mut self) {
+        for (_, slot) in self.slots.lock().drain() {
+            slot.link.close();
+        }
         for writer in lock(&self.writers.by_boot).values() {
             writer.stop();
         }

@@ -297,11 +297,11 @@ mod tests {
     use super::*;
     use crate::api::{AgentSpec, BoardSpec, GatewaySpec, board::AgentDefaults};
 
-    fn every(every: &str) -> Option<Heartbeat> {
-        Some(Heartbeat {
+    fn every(every: &str) -> Heartbeat {
+        Heartbeat {
             every: Some(every.into()),
             ..Heartbeat::default()
-        })
+        }
     }
 
     fn file(name: FileName, content: Option<&str>, policy: Option<FilePolicy>) -> FileSpec {
@@ -333,17 +333,17 @@ mod tests {
         let gateway = GatewaySpec {
             heartbeat: Some(Heartbeat {
                 target: Some("last".into()),
-                ..every("1h").unwrap()
+                ..every("1h")
             }),
             ..GatewaySpec::default()
         };
         let defaults = AgentDefaults {
-            heartbeat: every("30m"),
+            heartbeat: Some(every("30m")),
             model: Some("board/model".into()),
             ..AgentDefaults::default()
         };
         let agent = AgentSpec {
-            heartbeat: every("5m"),
+            heartbeat: Some(every("5m")),
             ..AgentSpec::default()
         };
         let all = merged(agent, Some(defaults.clone()), gateway.clone());

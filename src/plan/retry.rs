@@ -55,8 +55,8 @@ mod tests {
             let wait = after(&uid, attempt);
             prop_assert!(wait >= BASE / 2 && wait <= CAP);
             prop_assert_eq!(wait, after(&uid, attempt));
-            let interval = jittered(Duration::from_secs(600), &uid, attempt);
-            prop_assert!(interval >= Duration::from_secs(540) && interval <= Duration::from_secs(660));
+            let interval = jittered(Duration::from_mins(10), &uid, attempt);
+            prop_assert!(interval >= Duration::from_mins(9) && interval <= Duration::from_mins(11));
         }
     }
 

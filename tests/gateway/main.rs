@@ -14,6 +14,7 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 
+mod broken_config;
 mod calls;
 mod connect;
 mod counted;

@@ -219,5 +219,6 @@ async fn say_waiting(
 
 async fn let_go(agent: &Agent, context: &Context) -> Result<Next, ReconcileError> {
     apply::remove_finalizer(&context.clients.request, agent, FINALIZER).await?;
+    context.forget_agent(agent.meta().uid.as_deref().unwrap_or_default());
     Ok(Next::Change)
 }

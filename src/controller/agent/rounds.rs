@@ -2,7 +2,7 @@
 
 use crate::{
     api::{
-        agent::PlaceState,
+        agent::{FileState, PlaceState},
         condition::{FILES_SYNCED, HEARTBEAT_CONFIGURED, Judgement, REGISTERED},
         gateway::ForeignHeartbeats,
         reason::Reason,
@@ -138,6 +138,12 @@ impl Visit<'_> {
             Ok(applied) => {
                 if applied.wrote && cause == Cause::Drift {
                     self.corrected(&["config entry".to_owned()]);
+                }
+                if seen.entry.is_none() && !self.is_first_registration() {
+                    // Somebody removed the agent, perhaps with its files: a Seed file that is missing is written again, one that is there stays.
+                    self.status
+                        .files
+                        .retain(|file| file.state != FileState::Seeded);
                 }
                 target.monitor = applied.heartbeat_job.or_else(|| target.monitor.take());
                 seen.entry = Some(applied.entry);

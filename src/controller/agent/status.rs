@@ -37,14 +37,18 @@ impl Visit<'_> {
         self.context.world.latest_agents.remember(&self.agent);
     }
 
+    /// Whether the status before this pass says Ready for the present spec.
+    pub(super) fn was_ready(&self) -> bool {
+        condition::find(&self.status.conditions, condition::READY).is_some_and(|ready| {
+            ready.status == Status::True.as_str()
+                && ready.observed_generation == self.agent.metadata.generation
+        })
+    }
+
     /// Says in the status what an error keeps from being done. One that passes by itself does not change an Agent that was Ready.
     pub(super) fn failed(&mut self, error: &ReconcileError) {
-        let generation = self.agent.metadata.generation;
-        let was_ready =
-            condition::find(&self.status.conditions, condition::READY).is_some_and(|ready| {
-                ready.status == Status::True.as_str() && ready.observed_generation == generation
-            });
-        if matches!(error, ReconcileError::Kubernetes(_)) || was_ready && error.is_expected() {
+        if matches!(error, ReconcileError::Kubernetes(_)) || self.was_ready() && error.is_expected()
+        {
             return;
         }
         self.judge(Judgement::unknown(

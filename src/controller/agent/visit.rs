@@ -1,6 +1,6 @@
 //! One pass over an Agent that is not being deleted: acceptance, texts, ownership, entry, files, status.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kube::ResourceExt;
 use tokio::time::Instant;
@@ -27,6 +27,9 @@ use crate::{
         render::Workspace,
     },
 };
+
+/// When to look again at a config document that was broken.
+const BROKEN_CONFIG_WAIT: Duration = Duration::from_secs(30);
 
 /// A pass and the status it will end in.
 #[derive(Debug)]
@@ -81,6 +84,13 @@ impl<'a> Visit<'a> {
     pub(super) async fn run(&mut self) -> Result<Next, ReconcileError> {
         match self.converge().await {
             Ok(next) | Err(Stop::Judged(next)) => Ok(next),
+            Err(Stop::Failed(error)) if error.is_refusal() => {
+                let message = format!(
+                    "Refused: {error}. Change the spec, or what is in the way on the gateway; it is looked at again at the next comparison."
+                );
+                self.judge(Judgement::fails(self.phase, Reason::Rejected, message));
+                Ok(Next::Change)
+            }
             Err(Stop::Failed(error)) => Err(error),
         }
     }
@@ -127,6 +137,10 @@ impl<'a> Visit<'a> {
             .pool
             .observe(&accepted.gateway_uid, self.forced_look())
             .await?;
+        // A document that cannot be read says nothing about who is in it: not that an id is free, and not that an entry is missing.
+        if !observed.config.valid {
+            return Err(self.broken_config(&accepted));
+        }
         let must_be_absent = self.own(&accepted, &link, &observed).await?;
         let monitor = observed
             .heartbeat_job(&accepted.agent_id)
@@ -193,6 +207,23 @@ impl<'a> Visit<'a> {
             Reason::GatewayUnreachable,
             message,
         ))
+    }
+
+    /// Nothing can be compared while the gateway's config document is broken. An Agent that was Ready stays so: the running gateway goes on
+    /// with the last valid document.
+    fn broken_config(&mut self, accepted: &Accepted) -> Stop {
+        if !self.was_ready() {
+            let message = format!(
+                "The config document of Gateway {} is broken, so nothing is read from it or written to it. Repair it on the gateway (openclaw doctor); this Agent goes on by itself.",
+                accepted.gateway_name.name
+            );
+            self.judge(Judgement::unknown(
+                REGISTERED,
+                Reason::GatewayNotReady,
+                message,
+            ));
+        }
+        Stop::Judged(Next::Within(BROKEN_CONFIG_WAIT))
     }
 
     /// Where somebody asked for a reconcile now, only a look from now on will do.

@@ -32,8 +32,10 @@ pub(super) async fn connect(
             Ok(None)
         }
         Err(problem) => {
-            // While an Agent holds a claim, its cleanup needs the connection that is there.
-            if context.world.claims_on(&uid).is_empty() {
+            // While an Agent holds a claim, or an agent of others is kept beating, cleaning up needs the connection that is there.
+            let unused = context.world.claims_on(&uid).is_empty()
+                && context.journal(gateway).kept().is_empty();
+            if unused {
                 context.pool.remove(&uid);
             }
             Ok(Some(problem))

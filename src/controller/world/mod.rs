@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Resource, ResourceExt,
     core::PartialObjectMeta,
-    runtime::reflector::{ObjectRef, Store},
+    runtime::reflector::{ObjectRef, Store, store::Writer},
 };
 use tokio::sync::mpsc;
 
@@ -27,8 +27,6 @@ use crate::{
     kube::latest::Latest,
 };
 use references::References;
-
-use super::watch::Writers;
 
 /// The caches, their indexes and the queues.
 #[derive(Debug)]
@@ -47,6 +45,19 @@ pub(in crate::controller) struct World {
     pub latest_agents: Latest<Agent>,
     references: Mutex<References>,
     queues: Queues,
+}
+
+/// The writing ends of the caches.
+#[derive(Debug, Default)]
+pub(in crate::controller) struct Writers {
+    /// Of Gateways.
+    pub gateways: Writer<Gateway>,
+    /// Of Boards.
+    pub boards: Writer<Board>,
+    /// Of Agents.
+    pub agents: Writer<Agent>,
+    /// Of namespaces.
+    pub namespaces: Writer<PartialObjectMeta<Namespace>>,
 }
 
 /// The ends of the queues that the world writes to.
@@ -219,3 +230,6 @@ impl World {
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,8 @@
 
 mod entry;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;

@@ -181,7 +181,10 @@ impl Link {
         )
         .await;
         let Ok(Ok(permit)) = slot else {
-            return Err(CallError::Disconnected { sent: false });
+            return Err(CallError::Unavailable {
+                message: format!("it has not answered {IN_FLIGHT} earlier calls yet"),
+                retry_after: None,
+            });
         };
         let (reply, answer) = oneshot::channel();
         let request = Request {

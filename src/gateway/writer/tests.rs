@@ -336,3 +336,17 @@ async fn what_was_observed_before_a_write_is_not_shown_after_it() {
     pool.observe("key", None).await.unwrap();
     assert_eq!(fake.count("config.get"), reads + 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_goes_takes_its_links_and_writers_along() {
+    let fake = Fake::new();
+    let (pool, writer) = pool(&fake).await;
+    let link = pool.get("key").unwrap();
+    drop(pool);
+    link.state()
+        .wait_for(|state| matches!(state, LinkState::Closed))
+        .await
+        .unwrap();
+    assert!(writer.apply(wish("a")).await.is_err());
+    assert_eq!(fake.count("config.patch"), 0);
+}

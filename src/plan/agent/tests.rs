@@ -145,7 +145,7 @@ fn converge(
             record.files.retain(|file| file.name != status.name);
             record.files.push(status);
         }
-        record.checklist = plan.checklist.clone().or(record.checklist.take());
+        record.checklist = plan.checklist.clone().or_else(|| record.checklist.take());
         if plan.is_converged() {
             record.places[0].state = PlaceState::Registered;
             record.entry_sha256 = Some(entry::digest(wanted.keys));
