@@ -61,10 +61,9 @@ async fn start() -> World {
     chart::install(&bed.description.tools.helm, &kubectl)
         .await
         .unwrap();
-    let kubeconfig =
-        operator::service_account_kubeconfig(&bed.run, &kubectl, &bed.description.kubeconfig)
-            .await
-            .unwrap();
+    let kubeconfig = operator::service_account_kubeconfig(&kubectl, &bed.description.kubeconfig)
+        .await
+        .unwrap();
     let options = OperatorOptions {
         name: "shared".to_owned(),
         program: Path::new(env!("CARGO_BIN_EXE_mission-operator")).to_path_buf(),
