@@ -173,7 +173,7 @@ impl Metrics {
         self.plan_steps.get_or_create(&StepLabels { step }).inc();
     }
 
-    /// The metrics as OpenMetrics text.
+    /// The metrics as text in the format of `OpenMetrics`.
     ///
     /// Errors only where formatting into a string fails.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {

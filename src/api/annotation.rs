@@ -7,7 +7,7 @@ pub const RECONCILE_NOW: &str = "mission.openclaw.dev/reconcile-now";
 /// `"true"` on an Agent that is being deleted lets it go without waiting for a gateway that is away. What is on the gateway stays there.
 pub const FORCE_DELETE: &str = "mission.openclaw.dev/force-delete";
 
-/// Finalizer of every kind: the object stays until its part on the gateway is cleaned up.
+/// Finalizer of Gateways and Agents: the object stays until its part on the gateway is cleaned up. Nothing of a Board is on a gateway.
 pub const FINALIZER: &str = "mission.openclaw.dev/cleanup";
 
 /// Field manager of every server-side apply of the operator, and `reportingController` of its events.

@@ -180,6 +180,14 @@ pub(super) fn allowed_namespaces() -> Value {
     )])
 }
 
+/// Values where the operator of a label selector's requirement asks for them; elsewhere the selector could not be read.
+pub(super) fn selector_requirement() -> Value {
+    rules([(
+        "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+        "In and NotIn need values, at least one; Exists and DoesNotExist take none",
+    )])
+}
+
 /// A folder that the gateway, not we, resolves.
 pub(super) fn workspace_root() -> Value {
     rules([(

@@ -7,6 +7,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::agent::{FileStatus, Place};
 use super::file::FileSpec;
+use super::rule;
 
 /// `metav1.Condition` as the API conventions have it, merged by type.
 pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
@@ -50,6 +51,7 @@ pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
                 "items": {
                     "type": "object",
                     "required": ["key", "operator"],
+                    "x-kubernetes-validations": rule::selector_requirement(),
                     "properties": {
                         "key": {"type": "string", "minLength": 1, "maxLength": 316, "description": "Key of the label."},
                         "operator": {"type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"], "description": "How the label's value relates to `values`."},

@@ -20,14 +20,14 @@ use kube::{
     runtime::{
         Controller,
         controller::Config,
-        reflector::{ObjectRef, Store, store::Writer},
+        reflector::{ObjectRef, Store},
         watcher,
     },
 };
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::sync::broadcast::error::RecvError;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{Agent, Board, Gateway, reference::GatewayName},
@@ -77,12 +77,11 @@ pub async fn run(
 ) -> Result<(), StartError> {
     let cluster_id = cluster_id(&settings, &clients).await?;
     let renderer = Renderer::new()?;
-    let tasks = TaskTracker::new();
     let events = Events::start(clients.request.clone());
     let pool = Pool::new(PoolOptions {
         writes_per_minute: settings.config_writes_per_minute as usize,
     });
-    let reporter = Reporter::start(clients.request.clone(), events.clone(), &tasks);
+    let reporter = Reporter::start(clients.request.clone(), events.clone());
 
     let (gateways, gateway_queue) = queue::<Gateway>();
     let (boards, board_queue) = queue::<Board>();
@@ -92,29 +91,11 @@ pub async fn run(
         boards,
         agents,
     };
-    let writers = Writers {
-        gateways: Writer::default(),
-        boards: Writer::default(),
-        agents: Writer::default(),
-        namespaces: Writer::default(),
-    };
-    let world = Arc::new(World::new(
-        writers.gateways.as_reader(),
-        writers.boards.as_reader(),
-        writers.agents.as_reader(),
-        writers.namespaces.as_reader(),
-        queues,
-    ));
+    let writers = Writers::default();
+    let world = Arc::new(World::new(&writers, queues));
     let watches = CancellationToken::new();
     let _end_watches = watches.clone().drop_guard();
-    watch::start(&clients.watch, writers, &world, &reporter, &tasks, &watches);
-
-    let stores = (
-        world.gateways.clone(),
-        world.boards.clone(),
-        world.agents.clone(),
-        world.namespaces.clone(),
-    );
+    watch::start(&clients.watch, writers, &world, &reporter, &watches);
     let context = Arc::new(Context::new(
         clients,
         Arc::clone(&world),
@@ -125,47 +106,35 @@ pub async fn run(
         settings.reconcile,
         cluster_id,
     ));
-    tasks.spawn(
-        watches
-            .clone()
-            .run_until_cancelled_owned(follow_links(Arc::clone(&context))),
-    );
+    tokio::spawn(watches.run_until_cancelled_owned(follow_links(Arc::clone(&context))));
 
     // Reconciles that see half of the objects would judge wrongly: an id's older owner, a Board, a claim.
-    let filled = async {
-        let _: (_, _, _, _) = tokio::join!(
-            stores.0.wait_until_ready(),
-            stores.1.wait_until_ready(),
-            stores.2.wait_until_ready(),
-            stores.3.wait_until_ready(),
-        );
-    };
-    if stop.run_until_cancelled(filled).await.is_none() {
+    if stop.run_until_cancelled(world.filled()).await.is_none() {
         return Ok(());
     }
     readiness.set_ready();
     tracing::info!(
-        gateways = stores.0.len(),
-        boards = stores.1.len(),
-        agents = stores.2.len(),
+        gateways = world.gateways.len(),
+        boards = world.boards.len(),
+        agents = world.agents.len(),
         "caches are filled; reconciling"
     );
 
     let running = future::join3(
         drive(
-            stores.0,
+            world.gateways.clone(),
             gateway_queue,
             Part::new(metrics::Controller::gateway, &settings, &context, &stop),
             |object, context| async move { gateway::reconcile(object, &context).await },
         ),
         drive(
-            stores.1,
+            world.boards.clone(),
             board_queue,
             Part::new(metrics::Controller::board, &settings, &context, &stop),
             |object, context| async move { board::reconcile(object, &context).await },
         ),
         drive(
-            stores.2,
+            world.agents.clone(),
             agent_queue,
             Part::new(metrics::Controller::agent, &settings, &context, &stop),
             |object, context| async move { agent::reconcile(object, &context).await },

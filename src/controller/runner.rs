@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Longest reconcile. A config write on a big roster takes minutes and has a deadline of its own (five minutes); this one is for what hangs.
-const DEADLINE: Duration = Duration::from_secs(15 * 60);
+const DEADLINE: Duration = Duration::from_mins(15);
 
 /// When to come again after a reconcile that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

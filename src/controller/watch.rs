@@ -19,7 +19,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::mpsc;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{
@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// The writing ends of the caches.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Writers {
     /// Of Gateways.
     pub gateways: Writer<Gateway>,
@@ -53,11 +53,10 @@ pub(super) fn start(
     writers: Writers,
     world: &Arc<World>,
     reporter: &Reporter,
-    tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
     let spawn = |watch: BoxFuture<'static, ()>| {
-        drop(tasks.spawn(stop.clone().run_until_cancelled_owned(watch)))
+        drop(tokio::spawn(stop.clone().run_until_cancelled_owned(watch)));
     };
     let Writers {
         gateways,
@@ -92,7 +91,7 @@ pub(super) fn start(
     let known = Arc::clone(world);
     spawn(
         follow(metadata::<Namespace>(client), namespaces, move |change| {
-            known.namespace_changed(&change)
+            known.namespace_changed(&change);
         })
         .boxed(),
     );
@@ -100,13 +99,13 @@ pub(super) fn start(
     let config_maps = Writer::<PartialObjectMeta<ConfigMap>>::default();
     spawn(
         follow(metadata::<ConfigMap>(client), config_maps, move |change| {
-            known.config_map_changed(&change)
+            known.config_map_changed(&change);
         })
         .boxed(),
     );
 }
 
-type Seen<K> = watcher::Result<watcher::Event<Result<K, InvalidObject>>>;
+type Seen<K> = watcher::Result<watcher::Event<Result<K, Box<InvalidObject>>>>;
 
 /// A watch of one of our kinds in which an object that does not parse never hides the others.
 fn guarded<K>(client: &Client) -> impl Stream<Item = Seen<K>> + Send + use<K>
@@ -116,7 +115,7 @@ where
     let api = Api::<DeserializeGuard<K>>::all(client.clone());
     watcher(api, watcher::Config::default().any_semantic())
         .default_backoff()
-        .map(|event| event.map(|event| map(event, |guard| guard.0)))
+        .map(|event| event.map(|event| map(event, |guard| guard.0.map_err(Box::new))))
 }
 
 /// A watch of metadata only.
@@ -147,9 +146,9 @@ pub(super) struct Reporter(mpsc::UnboundedSender<(ApiResource, InvalidObject)>);
 impl Reporter {
     /// Starts the task.
     #[must_use]
-    pub(super) fn start(client: Client, events: Events, tasks: &TaskTracker) -> Self {
+    pub(super) fn start(client: Client, events: Events) -> Self {
         let (sender, mut receiver) = mpsc::unbounded_channel();
-        tasks.spawn(async move {
+        tokio::spawn(async move {
             while let Some((kind, invalid)) = receiver.recv().await {
                 if let Err(error) = say_invalid(&client, &events, &kind, &invalid).await {
                     let name = invalid.metadata.name.as_deref().unwrap_or_default();
@@ -208,7 +207,7 @@ async fn say_invalid(
         };
         condition::set(
             &mut conditions,
-            judgement(type_, Reason::InvalidObject, &*message),
+            judgement(type_, Reason::InvalidObject, &message),
             object.metadata.generation,
             Timestamp::now(),
         );

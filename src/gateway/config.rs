@@ -32,7 +32,8 @@ pub struct Config {
     /// Whether there is a config file at all.
     #[serde(default)]
     pub exists: bool,
-    /// Whether the gateway finds the document valid.
+    /// Whether the gateway finds the document valid. While it does not, `parsed` is null and says nothing of any agent, the running
+    /// gateway goes on with the last valid document, and every write is refused.
     #[serde(default)]
     pub valid: bool,
     /// What it finds wrong.

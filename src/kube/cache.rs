@@ -36,7 +36,7 @@ pub enum Change<K> {
 pub async fn follow<K, S>(stream: S, mut writer: Writer<K>, mut on_change: impl FnMut(Change<K>))
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
-    S: Stream<Item = watcher::Result<watcher::Event<Result<K, InvalidObject>>>>,
+    S: Stream<Item = watcher::Result<watcher::Event<Result<K, Box<InvalidObject>>>>>,
 {
     let store = writer.as_reader();
     let mut listed: Vec<K> = Vec::new();
@@ -72,16 +72,16 @@ where
             }
             Ok(watcher::Event::Apply(Err(invalid))) => {
                 forget(&store, &mut writer, &invalid, &mut on_change);
-                on_change(Change::Invalid(Box::new(invalid)));
+                on_change(Change::Invalid(invalid));
             }
             Ok(watcher::Event::InitApply(Err(invalid))) => {
-                on_change(Change::Invalid(Box::new(invalid)))
+                on_change(Change::Invalid(invalid));
             }
             Ok(watcher::Event::Delete(Err(invalid))) => {
-                forget(&store, &mut writer, &invalid, &mut on_change)
+                forget(&store, &mut writer, &invalid, &mut on_change);
             }
             Err(error) => {
-                tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted; it resumes by itself")
+                tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted; it resumes by itself");
             }
         }
     }
@@ -107,9 +107,9 @@ where
             });
         }
     }
-    known
-        .into_values()
-        .for_each(|object| on_change(Change::Gone(object)));
+    for object in known.into_values() {
+        on_change(Change::Gone(object));
+    }
 }
 
 /// Drops the last good version of an object that no longer parses: acting on it would be acting on a guess.

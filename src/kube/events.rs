@@ -32,7 +32,7 @@ impl Events {
                         tracing::debug!(reason = event.reason, %status.message, "event not published");
                     }
                     Err(error) => {
-                        tracing::warn!(reason = event.reason, %error, "event not published")
+                        tracing::warn!(reason = event.reason, %error, "event not published");
                     }
                 }
             }

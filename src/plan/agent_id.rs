@@ -1,5 +1,6 @@
 //! Which id an Agent has on its gateway, and what follows from it.
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 /// Longest agent id that OpenClaw keeps as it is (gateway: `^[a-z0-9][a-z0-9_-]{0,63}$`).
@@ -16,11 +17,8 @@ pub fn derived(namespace: &str, name: &str) -> String {
         return id;
     }
     // Of the text with its dots: `a.b` and `a-b`, cut at the same place, must not meet.
-    let digest: String = Sha256::digest(whole.as_bytes())
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mut digest = HEXLOWER.encode(&Sha256::digest(whole.as_bytes()));
+    digest.truncate(8);
     let kept: String = id.chars().take(LONGEST - 9).collect();
     format!("{kept}-{digest}")
 }

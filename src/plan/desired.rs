@@ -97,7 +97,7 @@ pub fn desired(
         .spec
         .display_name
         .clone()
-        .unwrap_or_else(|| name(&agent.metadata.name));
+        .unwrap_or_else(|| name(agent.metadata.name.as_ref()));
     let model = agent
         .spec
         .model
@@ -125,9 +125,9 @@ pub fn desired(
         },
         is_board_lead: false,
         is_main_agent: false,
-        namespace: name(&agent.metadata.namespace),
+        namespace: name(agent.metadata.namespace.as_ref()),
         board: board.map(board_context),
-        gateway_name: name(&gateway.metadata.name),
+        gateway_name: name(gateway.metadata.name.as_ref()),
         session_key: agent_id::session_key(&agent_id),
         main_session_key: String::new(),
         workspace_root: gateway.spec.workspace_root.clone().unwrap_or_default(),
@@ -256,7 +256,7 @@ fn policy(policy: FilePolicy) -> Policy {
 
 fn board_context(board: &Board) -> BoardContext {
     let spec = &board.spec;
-    let id = name(&board.metadata.name);
+    let id = name(board.metadata.name.as_ref());
     let rules = spec.rules.clone().unwrap_or_default();
     BoardContext {
         name: spec.display_name.clone().unwrap_or_else(|| id.clone()),
@@ -288,6 +288,121 @@ fn board_context(board: &Board) -> BoardContext {
     }
 }
 
-fn name(name: &Option<String>) -> String {
-    name.clone().unwrap_or_default()
+fn name(name: Option<&String>) -> String {
+    name.cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{AgentSpec, BoardSpec, GatewaySpec, board::AgentDefaults};
+
+    fn every(every: &str) -> Option<Heartbeat> {
+        Some(Heartbeat {
+            every: Some(every.into()),
+            ..Heartbeat::default()
+        })
+    }
+
+    fn file(name: FileName, content: Option<&str>, policy: Option<FilePolicy>) -> FileSpec {
+        FileSpec {
+            name: name.to_string(),
+            content: content.map(Into::into),
+            policy,
+            ..FileSpec::default()
+        }
+    }
+
+    fn merged(agent: AgentSpec, defaults: Option<AgentDefaults>, gateway: GatewaySpec) -> Desired {
+        let board = BoardSpec {
+            agent_defaults: defaults,
+            ..BoardSpec::default()
+        };
+        let board = Board::new("research", board);
+        let gateway = Gateway::new("main", gateway);
+        desired(
+            &Agent::new("analyst", agent),
+            Some(&board),
+            &gateway,
+            "id".into(),
+        )
+    }
+
+    #[test]
+    fn the_most_specific_layer_wins_field_by_field() {
+        let gateway = GatewaySpec {
+            heartbeat: Some(Heartbeat {
+                target: Some("last".into()),
+                ..every("1h").unwrap()
+            }),
+            ..GatewaySpec::default()
+        };
+        let defaults = AgentDefaults {
+            heartbeat: every("30m"),
+            model: Some("board/model".into()),
+            ..AgentDefaults::default()
+        };
+        let agent = AgentSpec {
+            heartbeat: every("5m"),
+            ..AgentSpec::default()
+        };
+        let all = merged(agent, Some(defaults.clone()), gateway.clone());
+        assert_eq!(all.heartbeat.every, "5m");
+        assert_eq!(all.heartbeat.target, "last");
+        assert_eq!(all.model.as_deref(), Some("board/model"));
+        let board = merged(AgentSpec::default(), Some(defaults), gateway.clone());
+        assert_eq!(board.heartbeat.every, "30m");
+        let gateway = merged(AgentSpec::default(), None, gateway);
+        assert_eq!(gateway.heartbeat.every, "1h");
+        let nobody = merged(AgentSpec::default(), None, GatewaySpec::default());
+        assert_eq!(nobody.heartbeat.every, DEFAULT_EVERY);
+        assert_eq!(nobody.heartbeat.target, DEFAULT_TARGET);
+        assert_eq!(nobody.context.identity.role, "Generalist");
+    }
+
+    #[test]
+    fn a_files_text_and_its_policy_are_inherited_apart() {
+        let defaults = AgentDefaults {
+            files: vec![file(FileName::Soul, Some("the board's"), None)],
+            ..AgentDefaults::default()
+        };
+        let agent = AgentSpec {
+            files: vec![
+                file(FileName::Soul, None, Some(FilePolicy::Seed)),
+                file(FileName::User, None, Some(FilePolicy::Ignore)),
+            ],
+            ..AgentSpec::default()
+        };
+        let desired = merged(agent, Some(defaults), GatewaySpec::default());
+        let soul = desired
+            .files
+            .iter()
+            .find(|file| file.name == FileName::Soul)
+            .unwrap();
+        assert_eq!(soul.policy, Policy::Seed);
+        assert_eq!(
+            soul.source,
+            DesiredSource::Text(Source::Verbatim("the board's".into()))
+        );
+        let names: Vec<_> = desired.files.iter().map(|file| file.name).collect();
+        assert_eq!(
+            names,
+            [
+                FileName::Agents,
+                FileName::Soul,
+                FileName::Identity,
+                FileName::Memory
+            ],
+            "ignored files and a BOOTSTRAP that nobody gave are not wanted"
+        );
+    }
+
+    #[test]
+    fn without_agents_md_there_is_no_mark() {
+        let agent = AgentSpec {
+            files: vec![file(FileName::Agents, None, Some(FilePolicy::Ignore))],
+            ..AgentSpec::default()
+        };
+        assert!(!merged(agent, None, GatewaySpec::default()).marked);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -62,10 +63,7 @@ pub fn digest(keys: &Keys) -> String {
 /// The SHA-256 of a text, in hex, as the gateway gives it for a file.
 #[must_use]
 pub fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
 }
 
 fn at<'a>(entry: &'a Value, path: &str) -> Option<&'a Value> {

@@ -5,7 +5,7 @@ use std::{hash::Hasher, time::Duration};
 /// First wait after an error.
 const BASE: Duration = Duration::from_secs(1);
 /// Longest wait after an error: what heals by itself shows within five minutes.
-const CAP: Duration = Duration::from_secs(300);
+const CAP: Duration = Duration::from_mins(5);
 
 /// Wait before try `attempt` (1 for the first retry) of the object `uid`: 1 s doubling to 5 min, each drawn from its upper half.
 #[must_use]

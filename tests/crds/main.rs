@@ -1,12 +1,21 @@
-//! The definitions against a real API server: what it takes, what it refuses and in which words, and that what is committed is what the types give.
+//! The definitions against a real API server: what it takes, what it refuses and in which words; the chart that installs
+//! them; and that what is committed is what the types give.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, too, fail by panicking"
+)]
 
 #[path = "../bed/mod.rs"]
 mod bed;
 mod cases;
+mod chart;
 mod rules;
 mod server;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mission_operator::api::{crd_files, crds};
 use serde_json::{Value, json};
@@ -49,6 +58,7 @@ async fn the_server_takes_and_refuses_what_the_cases_say() {
         wrong.len(),
         wrong.join("\n")
     );
+    server.finish().await;
 }
 
 #[tokio::test]
@@ -69,6 +79,7 @@ async fn the_server_lets_change_only_what_may_change() {
         wrong.len(),
         wrong.join("\n")
     );
+    server.finish().await;
 }
 
 /// What is wrong with an answer, if anything.
@@ -97,6 +108,7 @@ async fn a_null_counts_as_an_absent_field() {
         stored["spec"],
         json!({"boardRef": {"name": "research"}, "role": "Worker"})
     );
+    server.finish().await;
 }
 
 #[tokio::test]
@@ -109,6 +121,7 @@ async fn the_server_fills_in_nothing_that_hides_what_is_inherited() {
         server.create("Agent", &spec).await.unwrap()["spec"],
         expected
     );
+    server.finish().await;
 }
 
 #[tokio::test]
@@ -124,6 +137,7 @@ async fn the_server_stores_a_definition_as_it_is_written() {
         let reasons: Vec<&Value> = stored["names"].as_object().unwrap().values().collect();
         assert!(reasons.contains(&&json!(["openclaw"])), "{reasons:?}");
     }
+    server.finish().await;
 }
 
 #[tokio::test]
@@ -174,6 +188,7 @@ async fn agents_and_boards_are_found_by_what_they_refer_to() {
         server::names(&server.api("Board"), "spec.gatewayRef.name=main").await,
         ["research"]
     );
+    server.finish().await;
 }
 
 #[tokio::test]
@@ -189,7 +204,8 @@ async fn the_samples_are_taken_as_they_stand() {
             let stored = server
                 .create(object["kind"].as_str().unwrap(), &object["spec"])
                 .await;
-            let mut stored = stored.unwrap_or_else(|causes| panic!("{file}: {causes:?}"));
+            let mut stored =
+                stored.unwrap_or_else(|causes| panic!("{}: {causes:?}", file.display()));
             if let Some(spec) = stored["spec"]
                 .as_object_mut()
                 .filter(|_| object["spec"]["role"].is_null())
@@ -197,8 +213,10 @@ async fn the_samples_are_taken_as_they_stand() {
                 spec.remove("role");
             }
             assert_eq!(
-                stored["spec"], object["spec"],
-                "{file}: the server dropped a field that is in no schema"
+                stored["spec"],
+                object["spec"],
+                "{}: the server dropped a field that is in no schema",
+                file.display()
             );
         }
     }
@@ -215,6 +233,7 @@ async fn the_samples_are_taken_as_they_stand() {
             "Secret"
         ]
     );
+    server.finish().await;
 }
 
 #[test]
@@ -243,16 +262,16 @@ fn root() -> &'static Path {
 }
 
 /// The YAML files of a folder of the repository, by name.
-fn yaml_files(folder: &str) -> Vec<String> {
+fn yaml_files(folder: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join(folder)).unwrap();
-    let mut files: Vec<String> = entries
-        .map(|entry| entry.unwrap().path().display().to_string())
-        .filter(|path| path.ends_with(".yaml"))
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = paths
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
         .collect();
     files.sort();
     files
 }
 
-fn documents(file: &str) -> Vec<Value> {
+fn documents(file: &Path) -> Vec<Value> {
     serde_saphyr::from_multiple(&std::fs::read_to_string(file).unwrap()).unwrap()
 }

@@ -61,6 +61,15 @@ impl Server {
         }
     }
 
+    /// Deletes the test's namespace with everything in it. A test that fails leaves it to the end of the bed.
+    pub(crate) async fn finish(self) {
+        let namespaces: Api<Namespace> = Api::all(self.client);
+        namespaces
+            .delete(&self.namespace, &DeleteParams::default())
+            .await
+            .unwrap();
+    }
+
     /// The objects of a kind in the test's namespace.
     pub(crate) fn api(&self, kind: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), &self.namespace, &resource(kind))

@@ -67,13 +67,17 @@ fn files_are_written_only_over_what_was_read() {
         assert_eq!(read.size, Some(3));
 
         let listed = link.files_list(agent).await.unwrap();
-        let soul = listed.iter().find(|file| file.name == "SOUL.md").unwrap();
+        let soul = listed
+            .files
+            .iter()
+            .find(|file| file.name == "SOUL.md")
+            .unwrap();
         assert_eq!(
             (soul.size, soul.updated_at_ms),
             (read.size, read.updated_at_ms)
         );
         assert!(soul.hash.is_none());
-        assert!(listed.iter().all(|file| file.name != "IDENTITY.md"));
+        assert!(listed.files.iter().all(|file| file.name != "IDENTITY.md"));
     });
 }
 

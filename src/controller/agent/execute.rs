@@ -49,7 +49,7 @@ pub(super) async fn execute(
                 }
             }
             Err(CallError::FileConflict { .. } | CallError::ScratchConflict { .. }) => {
-                executed.conflict = true
+                executed.conflict = true;
             }
             Err(error) => failed = failed.or(Some(error)),
         }

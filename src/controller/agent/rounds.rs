@@ -49,7 +49,7 @@ impl Visit<'_> {
             plan.files
                 .into_iter()
                 .for_each(|file| execute::remember_file(&mut self.status, file));
-            self.status.checklist = plan.checklist.or(self.status.checklist.take());
+            self.status.checklist = plan.checklist.or_else(|| self.status.checklist.take());
             if let Some(step) = plan.entry {
                 self.phase = REGISTERED;
                 self.write_entry(step, target, &mut seen, must_be_absent)
@@ -139,7 +139,7 @@ impl Visit<'_> {
                 if applied.wrote && cause == Cause::Drift {
                     self.corrected(&["config entry".to_owned()]);
                 }
-                target.monitor = applied.heartbeat_job.or(target.monitor.take());
+                target.monitor = applied.heartbeat_job.or_else(|| target.monitor.take());
                 seen.entry = Some(applied.entry);
                 Ok(())
             }

@@ -84,7 +84,7 @@ impl Visit<'_> {
                 before.is_none_or(|before| before.reason != judgement.reason.as_str());
             match judgement.status {
                 Status::True if turned && [REGISTERED, FILES_SYNCED].contains(&judgement.type_) => {
-                    self.event(judgement.type_, &judgement.message)
+                    self.event(judgement.type_, &judgement.message);
                 }
                 Status::False if other_reason => self.context.warn(
                     &self.reference(),

@@ -133,7 +133,7 @@ impl Texts {
                 } else {
                     Reason::TemplateError
                 };
-                Judgement::fails(FILES_SYNCED, reason, format!("{error}. Nothing was sent."))
+                Judgement::fails(FILES_SYNCED, reason, format!("Nothing was sent. {error}"))
             })
     }
 }

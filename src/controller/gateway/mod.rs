@@ -27,7 +27,7 @@ use crate::{
 use connect::{connect, view};
 
 /// Time between two looks at the Secret and the link. Secrets are not watched: that would need the right to list them all.
-const VISIT: Duration = Duration::from_secs(60);
+const VISIT: Duration = Duration::from_mins(1);
 /// The same while there is no usable credential: somebody is probably about to apply it.
 const VISIT_WITHOUT_SECRET: Duration = Duration::from_secs(10);
 

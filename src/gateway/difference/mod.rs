@@ -135,10 +135,10 @@ pub fn release(parsed: &Value, kept: &BTreeSet<String>) -> Difference {
     }
 }
 
-/// A roster of several agents must say `ownership: explicit`, unless it is an older one that marks its default agent.
+/// A roster that grows to several agents must say `ownership: explicit`. One that marks its default agent (`default: true`, older
+/// documents) must too: the gateway takes the marker away on the first write and pins that agent in `agents.defaults` instead.
 fn needs_ownership(parsed: &Value, changes: &Map<String, Value>) -> bool {
-    let roster = entries(parsed);
-    let mut ids: BTreeSet<&str> = roster
+    let mut ids: BTreeSet<&str> = entries(parsed)
         .into_iter()
         .flat_map(|roster| roster.keys().map(String::as_str))
         .collect();
@@ -147,11 +147,6 @@ fn needs_ownership(parsed: &Value, changes: &Map<String, Value>) -> bool {
     }
     let before = ids.len();
     ids.extend(changes.keys().map(String::as_str));
-    let marked = roster.is_some_and(|roster| {
-        roster
-            .values()
-            .any(|entry| entry.get("default") == Some(&Value::Bool(true)))
-    });
     let explicit = parsed.pointer("/agents/ownership").and_then(Value::as_str) == Some("explicit");
-    ids.len() > before && ids.len() > 1 && !marked && !explicit
+    ids.len() > before && ids.len() > 1 && !explicit
 }

@@ -79,7 +79,7 @@ fn ownership_is_said_when_the_roster_grows_beyond_one_agent() {
         (json!({"agents": {"entries": {"main": {}}}}), &with),
         (
             json!({"agents": {"entries": {"main": {"default": true}, "b": {}}}}),
-            &without,
+            &with,
         ),
         (explicit(&json!({"main": {}, "b": {}})), &without),
     ] {
@@ -360,7 +360,7 @@ proptest! {
     ) {
         let wishes: Vec<_> = wishes.iter().collect();
         let first = difference(&document, &wishes, &beating);
-        let mut after = document.clone();
+        let mut after = document;
         json_patch::merge(&mut after, &first.clone().into_patch());
         let second = difference(&after, &wishes, &beating);
         prop_assert!(second.is_empty(), "{:?} after {:?}", second, first);

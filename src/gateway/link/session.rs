@@ -231,7 +231,7 @@ mod tests {
             Err(CallError::Deadline { .. })
         ));
         assert!(long_reply.try_recv().is_err());
-        assert_eq!(session.next_deadline(), Some(now + Duration::from_secs(60)));
+        assert_eq!(session.next_deadline(), Some(now + Duration::from_mins(1)));
     }
 
     #[tokio::test]

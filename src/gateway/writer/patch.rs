@@ -137,7 +137,7 @@ impl Hands {
             let paths = unmet(&config.parsed, &job.wish);
             let outcome = if paths.is_empty() {
                 Ok(Applied {
-                    entry: config.entry(agent_id).cloned().unwrap_or(json!({})),
+                    entry: config.entry(agent_id).cloned().unwrap_or_else(|| json!({})),
                     wrote: batch.touched.contains(agent_id),
                     heartbeat_job: heartbeats.get(agent_id).cloned(),
                 })

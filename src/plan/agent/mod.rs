@@ -321,3 +321,6 @@ fn plan_checklist(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! Who has to be reconciled when an object changes. The caches hold the change already when it comes here.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Resource, ResourceExt, core::PartialObjectMeta, runtime::reflector::ObjectRef};
+
+use super::{
+    World,
+    references::{ids, key, key_of},
+};
+use crate::{
+    api::{Agent, Board, Gateway, reference::GatewayName},
+    kube::cache::Change,
+};
+
+impl World {
+    /// Takes a change of a Gateway in.
+    pub(in crate::controller) fn gateway_changed(&self, change: &Change<Gateway>) {
+        let (gateway, matters) = match change {
+            Change::Seen { before, after } => {
+                if is_news(before.as_deref(), after) {
+                    self.touch_gateway(ObjectRef::from_obj(&**after));
+                }
+                (after, is_another(before.as_deref(), after))
+            }
+            Change::Gone(gateway) => {
+                self.latest_gateways
+                    .forget(gateway.meta().uid.as_deref().unwrap_or_default());
+                (gateway, true)
+            }
+            Change::Invalid(_) => return,
+        };
+        if matters {
+            let name = GatewayName {
+                name: gateway.name_any(),
+                namespace: gateway.namespace().unwrap_or_default(),
+            };
+            let boards = self.references().boards_of_gateway.get(&name);
+            self.touch_boards(boards);
+            self.touch_agents(self.agents_on(&name));
+        }
+    }
+
+    /// Takes a change of a Board in.
+    pub(in crate::controller) fn board_changed(&self, change: &Change<Board>) {
+        let (board, matters) = match change {
+            Change::Seen { before, after } => {
+                self.references().set_board(after);
+                if is_news(before.as_deref(), after) {
+                    self.touch_boards([ObjectRef::from_obj(&**after)]);
+                }
+                (after, is_another(before.as_deref(), after))
+            }
+            Change::Gone(board) => {
+                self.references().remove_board(board);
+                (board, true)
+            }
+            Change::Invalid(_) => return,
+        };
+        if matters {
+            let agents = self.references().agents_of_board.get(&key(&**board));
+            self.touch_agents(agents);
+        }
+    }
+
+    /// Takes a change of an Agent in.
+    pub(in crate::controller) fn agent_changed(&self, change: &Change<Agent>) {
+        let (before, after) = match change {
+            Change::Seen { before, after } => (before.as_ref(), Some(after)),
+            Change::Gone(agent) => (Some(agent), None),
+            Change::Invalid(_) => return,
+        };
+        match after {
+            Some(agent) => {
+                self.references().set_agent(agent);
+                if is_news(before.map(|before| &**before), agent) {
+                    self.touch_agents([ObjectRef::from_obj(&**agent)]);
+                }
+            }
+            None => {
+                if let Some(agent) = before {
+                    let uid = agent.meta().uid.as_deref().unwrap_or_default();
+                    self.latest_agents.forget(uid);
+                    self.references().remove_agent(agent);
+                }
+            }
+        }
+        let summary = |agent: Option<&Arc<Agent>>| {
+            agent.map(|agent| {
+                (
+                    is_ready(agent),
+                    claimed(agent),
+                    agent.metadata.deletion_timestamp.is_some(),
+                )
+            })
+        };
+        if summary(before) != summary(after) {
+            for agent in before.into_iter().chain(after) {
+                self.touch_concerned(agent);
+            }
+        }
+    }
+
+    /// Reconciles those whose status or place depends on this Agent.
+    fn touch_concerned(&self, agent: &Agent) {
+        let namespace = agent.namespace().unwrap_or_default();
+        self.touch_boards(
+            agent
+                .spec
+                .board_ref
+                .iter()
+                .map(|board| ObjectRef::new(&board.name).within(&namespace)),
+        );
+        for place in agent.status.iter().flat_map(|status| &status.places) {
+            self.touch_gateway(
+                ObjectRef::new(&place.gateway.name).within(&place.gateway.namespace),
+            );
+        }
+        let own = ObjectRef::from_obj(agent);
+        let rivals = ids(agent)
+            .into_iter()
+            .flat_map(|id| self.references().agents_of_id.get(&id));
+        let rivals: Vec<_> = rivals.filter(|rival| *rival != own).collect();
+        self.touch_agents(rivals);
+    }
+
+    /// Takes a change of a namespace in: its labels decide which Gateways its objects may use.
+    pub(in crate::controller) fn namespace_changed(
+        &self,
+        change: &Change<PartialObjectMeta<Namespace>>,
+    ) {
+        if let Change::Seen {
+            before: Some(before),
+            after,
+        } = change
+            && (before.labels() != after.labels()
+                || before.metadata.deletion_timestamp != after.metadata.deletion_timestamp)
+        {
+            let within = |namespace: Option<String>| namespace == after.metadata.name;
+            self.touch_boards(
+                self.boards
+                    .state()
+                    .iter()
+                    .filter(|board| within(board.namespace()))
+                    .map(|board| ObjectRef::from_obj(&**board)),
+            );
+            self.touch_agents(
+                self.agents
+                    .state()
+                    .iter()
+                    .filter(|agent| within(agent.namespace()))
+                    .map(|agent| ObjectRef::from_obj(&**agent)),
+            );
+        }
+    }
+
+    /// Takes a change of a ConfigMap in.
+    pub(in crate::controller) fn config_map_changed<K: Resource<DynamicType = ()>>(
+        &self,
+        change: &Change<K>,
+    ) {
+        let config_map = match change {
+            Change::Seen { before, after } => {
+                if before
+                    .as_ref()
+                    .is_some_and(|before| before.resource_version() == after.resource_version())
+                {
+                    return;
+                }
+                after
+            }
+            Change::Gone(gone) => gone,
+            Change::Invalid(_) => return,
+        };
+        let key = key(&**config_map);
+        let agents = {
+            let references = self.references();
+            let boards = references.boards_of_config_map.get(&key);
+            let through_boards = boards
+                .iter()
+                .flat_map(|board| references.agents_of_board.get(&key_of(board)));
+            references
+                .agents_of_config_map
+                .get(&key)
+                .into_iter()
+                .chain(through_boards)
+                .collect::<Vec<_>>()
+        };
+        self.touch_agents(agents);
+    }
+}
+
+/// Whether the object itself has to be reconciled: not for our own status or finalizer coming back.
+fn is_news<K: Resource>(before: Option<&K>, after: &K) -> bool {
+    is_another(before, after)
+        || before.is_some_and(|before| before.annotations() != after.annotations())
+}
+
+/// Whether the object says something else than before.
+fn is_another<K: Resource>(before: Option<&K>, after: &K) -> bool {
+    before.is_none_or(|before| {
+        let said = |object: &K| {
+            (
+                object.meta().uid.clone(),
+                object.meta().generation,
+                object.meta().deletion_timestamp.clone(),
+            )
+        };
+        said(before) != said(after)
+    })
+}
+
+fn is_ready(agent: &Agent) -> bool {
+    use crate::api::condition;
+    agent
+        .status
+        .as_ref()
+        .is_some_and(|status| condition::is_true(&status.conditions, condition::READY))
+}
+
+fn claimed(agent: &Agent) -> Vec<(String, String)> {
+    let places = agent.status.iter().flat_map(|status| &status.places);
+    places
+        .map(|place| (place.gateway_uid.clone(), place.agent_id.clone()))
+        .collect()
+}
