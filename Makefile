@@ -40,8 +40,9 @@ lint: require-cargo ## Check format and lints
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-crds: require-cargo ## Write crds/ and the chart's CRD templates anew from the Rust types
-	$(CARGO) run --quiet --locked --bin mission-operator -- crd --output crds
+crds: require-cargo ## Write crds/ and the chart's copy anew from the Rust types
+	@$(BUILD)
+	$${CARGO_TARGET_DIR:-target}/debug/mission-operator crd --output crds
 	cp crds/*.yaml charts/mission-operator/files/crds/
 
 .PHONY: require-cargo

@@ -11,7 +11,7 @@ use kube::Client;
 use tokio::{runtime::Runtime, sync::OnceCell};
 
 use crate::bed::{
-    Bed, chart,
+    Bed,
     kubectl::Kubectl,
     operator::{self, Operator, OperatorOptions},
     wait::until_file,
@@ -58,9 +58,6 @@ pub(crate) async fn world() -> &'static World {
 async fn start() -> World {
     let bed = Bed::from_env();
     let kubectl = bed.kubectl();
-    chart::install(&bed.description.tools.helm, &kubectl)
-        .await
-        .unwrap();
     let kubeconfig = operator::service_account_kubeconfig(&kubectl, &bed.description.kubeconfig)
         .await
         .unwrap();
