@@ -13,8 +13,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 /// Why a server forbids what a role allows that is stored, and that the server has not read yet.
-const ROLE_NOT_READ: &str =
-    r#"clusterrole.rbac.authorization.k8s.io "mission-operator" not found"#;
+const ROLE_NOT_READ: &str = r#"clusterrole.rbac.authorization.k8s.io "mission-operator" not found"#;
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
