@@ -54,6 +54,23 @@ pub fn is_as_wanted(entry: &Value, keys: &Keys, surplus: &BTreeSet<String>) -> b
         && surplus.iter().all(|path| at(entry, path).is_none())
 }
 
+/// The agents that a first heartbeat block on the roster silences: on a roster without any block the `beating` ones beat by default, from
+/// the first block on only those with one do (seen on 2026.9.6).
+#[must_use]
+pub fn silenced<'a>(
+    entries: impl IntoIterator<Item = &'a Value>,
+    beating: impl IntoIterator<Item = &'a str>,
+) -> Vec<&'a str> {
+    let is_first = entries
+        .into_iter()
+        .all(|entry| entry.get("heartbeat").is_none_or(Value::is_null));
+    if is_first {
+        beating.into_iter().collect()
+    } else {
+        Vec::new()
+    }
+}
+
 /// What tells our own change from somebody else's: the SHA-256, in hex, of the keys and their values.
 #[must_use]
 pub fn digest(keys: &Keys) -> String {
@@ -94,6 +111,14 @@ mod tests {
             &keys,
             &BTreeSet::new()
         ));
+    }
+
+    #[test]
+    fn only_the_first_heartbeat_block_silences_others() {
+        let (bare, beats) = (json!({"name": "A"}), json!({"heartbeat": {}}));
+        assert_eq!(silenced([&bare], ["main"]), ["main"]);
+        assert!(silenced([&bare, &beats], ["main"]).is_empty());
+        assert!(silenced([&bare], []).is_empty());
     }
 
     #[test]

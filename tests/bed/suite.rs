@@ -64,7 +64,11 @@ async fn test(run: &Run, tools: &Tools, arguments: &[String]) -> Result<ExitStat
 
     let began = Instant::now();
     let base = assembly::base(run, tools).await?;
-    eprintln!("control plane started in {}", seconds(began.elapsed()));
+    chart::install(&tools.helm, &base.plane.kubectl()).await?;
+    eprintln!(
+        "control plane with the chart started in {}",
+        seconds(began.elapsed())
+    );
 
     let path = base.description.write()?;
     let began = Instant::now();

@@ -6,9 +6,8 @@ use kube::api::{
     Api, DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams,
 };
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::runtime::wait::{await_condition, conditions};
 use kube::{Client, Error};
-use mission_operator::api::{GROUP, VERSION, crds};
+use mission_operator::api::{GROUP, VERSION};
 use serde_json::{Value, json};
 
 use crate::bed::Bed;
@@ -27,21 +26,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Applies the definitions, waits until they are served, and creates the namespace `crds-<name>-…`.
+    /// Creates the namespace `crds-<name>-…`; the bed has installed the chart with the definitions.
     pub(crate) async fn start(name: &str) -> Self {
         let client = Bed::from_env().client().await.unwrap();
-        let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-        for crd in crds() {
-            let name = crd.metadata.name.clone().unwrap();
-            let params = PatchParams::apply("crds-test").force();
-            definitions
-                .patch(&name, &params, &Patch::Apply(&crd))
-                .await
-                .unwrap();
-            await_condition(definitions.clone(), &name, conditions::is_crd_established())
-                .await
-                .unwrap();
-        }
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let metadata = ObjectMeta {
             generate_name: Some(format!("crds-{name}-")),

@@ -11,7 +11,7 @@ use kube::Client;
 use tokio::{runtime::Runtime, sync::OnceCell};
 
 use crate::bed::{
-    Bed, chart,
+    Bed,
     kubectl::Kubectl,
     operator::{self, Operator, OperatorOptions},
     wait::until_file,
@@ -58,13 +58,9 @@ pub(crate) async fn world() -> &'static World {
 async fn start() -> World {
     let bed = Bed::from_env();
     let kubectl = bed.kubectl();
-    chart::install(&bed.description.tools.helm, &kubectl)
+    let kubeconfig = operator::service_account_kubeconfig(&kubectl, &bed.description.kubeconfig)
         .await
         .unwrap();
-    let kubeconfig =
-        operator::service_account_kubeconfig(&bed.run, &kubectl, &bed.description.kubeconfig)
-            .await
-            .unwrap();
     let options = OperatorOptions {
         name: "shared".to_owned(),
         program: Path::new(env!("CARGO_BIN_EXE_mission-operator")).to_path_buf(),

@@ -1,5 +1,7 @@
 //! Plans and executes in rounds until nothing is left to do: the entry first, then files and checklist.
 
+use kube::Resource;
+
 use crate::{
     api::{
         agent::{FileState, PlaceState},
@@ -139,6 +141,9 @@ impl Visit<'_> {
                 if applied.wrote && cause == Cause::Drift {
                     self.corrected(&["config entry".to_owned()]);
                 }
+                if applied.wrote && foreign_heartbeats == gateway::ForeignHeartbeats::Stop {
+                    self.warn_of_silenced(target);
+                }
                 if seen.entry.is_none() && !self.is_first_registration() {
                     // Somebody removed the agent, perhaps with its files: a Seed file that is missing is written again, one that is there stays.
                     self.status
@@ -158,6 +163,26 @@ impl Visit<'_> {
                 Err(self.rejected(&message, &issues, seen.entry.is_some()))
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// With `foreignHeartbeats: Stop` nothing is done for the agents that our first heartbeat block silences; people are told.
+    fn warn_of_silenced(&self, target: &Target) {
+        let observed = &target.observed;
+        let entries = observed
+            .config
+            .entries()
+            .into_iter()
+            .flat_map(|e| e.values());
+        let jobs = observed.jobs.iter().filter(|job| job.enabled);
+        let beating = jobs.filter_map(|job| job.heartbeat_of());
+        let names = entry::silenced(entries, beating).join(", ");
+        if !names.is_empty() {
+            let note = format!(
+                "The first heartbeat block on the gateway ended the heartbeat of {names}, which has none. Give it one there, or set foreignHeartbeats: Keep before the first Agent comes."
+            );
+            let gateway = target.accepted.gateway.object_ref(&());
+            self.context.warn(&gateway, "HeartbeatsStopped", &note);
         }
     }
 
