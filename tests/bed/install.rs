@@ -171,7 +171,7 @@ pub(crate) async fn ensure() -> Result<Tools> {
         // Another process may have installed it while we waited.
         let steps = missing(&cache, &tools);
         if !steps.is_empty() {
-            remove_unfinished(&cache)?;
+            remove_unfinished(&cache).await?;
             require_programs(&steps)?;
             install_all(&cache, &steps).await?;
         }
@@ -200,10 +200,14 @@ async fn lock(cache: &Cache) -> Result<File> {
     .context("the task that waits for the lock failed")?
 }
 
-/// Removes what installations left that were killed. Called under the lock: none is at work.
-fn remove_unfinished(cache: &Cache) -> Result<()> {
+/// Ends and removes what is left of installations that were killed. Called under the lock: none is at work.
+async fn remove_unfinished(cache: &Cache) -> Result<()> {
     for entry in std::fs::read_dir(cache.root())?.flatten() {
         if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            // npm or go may still run, and would write into what is being removed.
+            if let Ok(run) = Run::open(&entry.path()) {
+                run.stop_all().await?;
+            }
             std::fs::remove_dir_all(entry.path())
                 .with_context(|| format!("removing {}", entry.path().display()))?;
         }
