@@ -143,10 +143,10 @@ fn sigterm_ends_it_with_0_within_seconds_also_in_the_middle_of_a_registration() 
         world.gateway_ready("drained").await;
         let patches = world.relay.count("config.patch");
         world.apply(&agents("drained", 1..11)).await;
-        let patched = world
+        let written = world
             .relay
             .until(|seen| seen.count("config.patch") > patches);
-        timeout(PATIENCE, patched).await.unwrap();
+        timeout(PATIENCE, written).await.unwrap();
         let began = Instant::now();
         world.stop_operator().await;
         let took = began.elapsed();
