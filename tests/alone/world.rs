@@ -99,6 +99,10 @@ fn with_others(config: &mut Value) {
 }
 
 /// Writes a line for whoever runs the tests, whether they pass or not.
+#[expect(
+    clippy::explicit_write,
+    reason = "the test harness keeps what eprintln writes to itself"
+)]
 pub(crate) fn say(text: &str) {
     use std::io::Write as _;
     writeln!(std::io::stderr(), "{text}").unwrap();
