@@ -210,7 +210,14 @@ fn with_the_gateway_there_everything_at_once_leaves_nothing_of_ours_and_all_of_o
 fn a_gateways_only_agent_is_let_go_without_our_heartbeat_and_mark() {
     alone("last", async |world| {
         world.start_operator(&[]).await;
-        world.apply_team("last").await;
+        // With a root of its own the agent keeps its workspace: without one, the gateway gives an agent that is alone another workspace
+        // than one among others, and back again some time after a write.
+        let team = crate::manifest::team("last", &world.relay.url(), world.gateway.secret());
+        let root = world.gateway.state_dir();
+        world
+            .apply(&format!("{team}  workspaceRoot: {}\n", root.display()))
+            .await;
+        world.gateway_ready("last").await;
         world.apply(&agent("last", "a0")).await;
         world.agents_ready(1).await;
         let agents_md = json!({"agentId": "last_a0", "name": "AGENTS.md"});
@@ -236,7 +243,6 @@ fn a_gateways_only_agent_is_let_go_without_our_heartbeat_and_mark() {
         let config = world.gateway.config().unwrap();
         let entry = &config["agents"]["entries"]["last_a0"];
         assert!(entry.get("heartbeat").is_none(), "{entry}");
-        // An agent alone has another workspace than one among others.
         let mut rpc = world.gateway.rpc().await.unwrap();
         let after = rpc.call("agents.files.get", agents_md).await;
         let after = after.unwrap().to_string();

@@ -153,21 +153,21 @@ async fn retire(
         must_be_absent: false,
         foreign_heartbeats: gateway::ForeignHeartbeats::Stop,
     };
+    // Twice: an agent that is alone on a gateway can have another workspace once its entry has changed (seen on 2026.9.6).
+    unmark(&place.agent_id, link).await?;
     writer.apply(wish).await?;
+    unmark(&place.agent_id, link).await
+}
+
+/// Takes our mark out of the agent's AGENTS.md, if it is there.
+async fn unmark(agent_id: &str, link: &Link) -> Result<(), ReconcileError> {
     let name = FileName::Agents.as_str();
-    let file = link.files_get(&place.agent_id, name).await?;
-    if let Some(text) = file
-        .content
-        .as_deref()
-        .filter(|text| mark::Mark::find(text).is_some())
-    {
-        link.files_set(
-            &place.agent_id,
-            name,
-            mark::strip(text),
-            file.hash.as_deref(),
-        )
-        .await?;
+    let file = link.files_get(agent_id, name).await?;
+    let text = file.content.as_deref();
+    if let Some(text) = text.filter(|text| mark::Mark::find(text).is_some()) {
+        let unmarked = mark::strip(text);
+        link.files_set(agent_id, name, unmarked, file.hash.as_deref())
+            .await?;
     }
     Ok(())
 }
