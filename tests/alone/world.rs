@@ -95,10 +95,6 @@ pub(crate) fn alone(name: &str, test: impl AsyncFnOnce(&mut World)) {
 }
 
 /// Writes a line for whoever runs the tests, whether they pass or not.
-#[expect(
-    clippy::explicit_write,
-    reason = "the test harness keeps what eprintln writes to itself"
-)]
 pub(crate) fn say(text: &str) {
     use std::io::Write as _;
     // Not by `eprintln`, which the test harness keeps to itself.
