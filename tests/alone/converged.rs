@@ -1,6 +1,9 @@
 //! A converged world costs nothing: no call that writes to the gateway, no write to the API server.
 
-use crate::{manifest::agents, world::alone};
+use crate::{
+    manifest::{agents, board, together},
+    world::alone,
+};
 
 /// So short that several comparisons pass while one waits for them.
 const RESYNC: &str = "--resync-interval=5s";
@@ -11,7 +14,12 @@ fn a_converged_world_costs_no_write_to_the_gateway_or_the_api_server() {
     alone("idle", async |world| {
         world.start_operator(&[RESYNC]).await;
         world.apply_team("idle").await;
-        world.apply(&agents("idle", 0..AGENTS)).await;
+        world
+            .apply(&together(&[
+                &agents("idle", 1..AGENTS),
+                &board("idle", "still", "a0"),
+            ]))
+            .await;
         world.agents_ready(AGENTS).await;
         // Counts of other objects and events follow the last Ready.
         world.compared(AGENTS, 1).await;

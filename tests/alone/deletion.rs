@@ -210,26 +210,19 @@ fn with_the_gateway_there_everything_at_once_leaves_nothing_of_ours_and_all_of_o
 fn a_gateways_only_agent_is_let_go_without_our_heartbeat_and_mark() {
     alone("last", async |world| {
         world.start_operator(&[]).await;
-        // With a root of its own the agent keeps its workspace: without one, the gateway gives an agent that is alone another workspace
-        // than one among others, and back again some time after a write.
-        let team = crate::manifest::team("last", &world.relay.url(), world.gateway.secret());
-        let root = world.gateway.state_dir();
-        world
-            .apply(&format!("{team}  workspaceRoot: {}\n", root.display()))
-            .await;
-        world.gateway_ready("last").await;
+        world.apply_team("last").await;
         world.apply(&agent("last", "a0")).await;
         world.agents_ready(1).await;
-        let agents_md = json!({"agentId": "last_a0", "name": "AGENTS.md"});
-        let mut rpc = world.gateway.rpc().await.unwrap();
-        let before = rpc.call("agents.files.get", agents_md.clone()).await;
-        let before = before.unwrap().to_string();
+        let workspace = world.gateway.workspace("last_a0");
+        let agents_md = workspace.join("AGENTS.md");
+        let before = std::fs::read_to_string(&agents_md).unwrap();
         assert!(before.contains(MARK), "{before}");
 
-        // Its owner takes the others out of the document by hand.
+        // Its owner takes the others out of the document by hand, and names the workspace: an agent alone has another one by default.
         world.gateway.stop().await.unwrap();
         let mut config = world.gateway.config().unwrap();
-        let ours = config["agents"]["entries"]["last_a0"].take();
+        let mut ours = config["agents"]["entries"]["last_a0"].take();
+        ours["workspace"] = json!(workspace);
         config["agents"]["entries"] = json!({"last_a0": ours});
         let text = serde_json::to_string_pretty(&config).unwrap();
         std::fs::write(world.gateway.config_path(), text).unwrap();
@@ -243,13 +236,8 @@ fn a_gateways_only_agent_is_let_go_without_our_heartbeat_and_mark() {
         let config = world.gateway.config().unwrap();
         let entry = &config["agents"]["entries"]["last_a0"];
         assert!(entry.get("heartbeat").is_none(), "{entry}");
-        let mut rpc = world.gateway.rpc().await.unwrap();
-        let after = rpc.call("agents.files.get", agents_md).await;
-        let after = after.unwrap().to_string();
-        assert!(
-            after.contains("# How Agent a0 works") && !after.contains(MARK),
-            "{after}"
-        );
+        let after = std::fs::read_to_string(&agents_md).unwrap();
+        assert!(!after.contains(MARK), "{after}");
         world
             .kubectl()
             .run(&["delete", BOUND, "-n", "last", "ocgw", GATEWAY])

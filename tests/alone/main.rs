@@ -19,6 +19,7 @@ mod command_line;
 mod converged;
 mod counts;
 mod deletion;
+mod foreign;
 mod kill;
 mod manifest;
 mod outage;

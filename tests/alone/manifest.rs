@@ -54,6 +54,25 @@ spec:
     )
 }
 
+/// A Board of a team, and one Agent on it.
+pub(crate) fn board(namespace: &str, name: &str, agent: &str) -> String {
+    format!(
+        "apiVersion: mission.openclaw.dev/v1alpha1
+kind: Board
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  gatewayRef: {{name: {GATEWAY}}}
+  objective: Stand still.
+---
+apiVersion: mission.openclaw.dev/v1alpha1
+kind: Agent
+metadata: {{name: {agent}, namespace: {namespace}}}
+spec:
+  boardRef: {{name: {name}}}
+"
+    )
+}
+
 /// Several manifests as one.
 pub(crate) fn together(parts: &[&str]) -> String {
     parts.join("---\n")

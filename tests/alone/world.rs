@@ -5,16 +5,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, resume_unwind},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::OnceLock,
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use futures_util::FutureExt as _;
 use kube::{Api, Client};
 use mission_operator::api::{Agent, Gateway as GatewayObject, condition};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::bed::{
@@ -30,6 +30,7 @@ use crate::bed::{
     tools::Tools,
     wait::{wait_for, wait_for_all},
 };
+use crate::foreign::{Foreign, with_others};
 
 /// Longer than anything here may take on a machine of two cores that does other things too; a wait that hangs says so.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
@@ -93,19 +94,12 @@ pub(crate) fn alone(name: &str, test: impl AsyncFnOnce(&mut World)) {
     });
 }
 
-/// Two agents of others, so that the roster never passes between one agent and two, where the gateway changes what is not ours.
-fn with_others(config: &mut Value) {
-    config["agents"]["entries"]["theirs"] = json!({"name": "Theirs", "heartbeat": {"every": "0m"}});
-}
-
 /// Writes a line for whoever runs the tests, whether they pass or not.
-#[expect(
-    clippy::explicit_write,
-    reason = "the test harness keeps what eprintln writes to itself"
-)]
 pub(crate) fn say(text: &str) {
     use std::io::Write as _;
-    writeln!(std::io::stderr(), "{text}").unwrap();
+    // Not by `eprintln`, which the test harness keeps to itself.
+    let line = format!("{text}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// A copy of the operator that a build beside the run does not replace.
@@ -127,9 +121,7 @@ impl World {
         let bed = Bed::from_env();
         let tools = Tools::installed()?;
         let gateway = bed.gateway(options).await?;
-        let theirs = gateway.workspace("theirs");
-        std::fs::create_dir_all(&theirs)?;
-        std::fs::write(theirs.join("SOUL.md"), "Theirs, and nobody else's.\n")?;
+        crate::foreign::write_files(&gateway)?;
         let plane = Plane::start(&bed.run, &tools, &format!("plane-{name}")).await?;
         let kubectl = plane.kubectl();
         chart::install(&bed.description.tools.helm, &kubectl).await?;
@@ -326,21 +318,9 @@ impl World {
         rpc.hello()["server"]["bootId"].as_str().unwrap().to_owned()
     }
 
-    /// Everything on the gateway that is not ours: its config document without our entries, and the files of other agents.
+    /// What is on the gateway that is not ours.
     pub(crate) async fn foreign(&self) -> Foreign {
-        let mut rpc = self.gateway.rpc().await.unwrap();
-        rpc.config_applied().await.unwrap();
-        let config = rpc.call("config.get", json!({})).await.unwrap();
-        let mut config = config["parsed"].clone();
-        // When the gateway wrote the document last, and with which version.
-        config.as_object_mut().unwrap().remove("meta");
-        let entries = config["agents"]["entries"].as_object_mut().unwrap();
-        entries.retain(|id, _| id == "main" || id == "theirs");
-        let mut files = BTreeMap::new();
-        for workspace in ["workspace", "workspace-main", "workspace-theirs"] {
-            read_all(&self.gateway.state_dir().join(workspace), &mut files);
-        }
-        Foreign { config, files }
+        Foreign::read(&self.gateway).await
     }
 
     /// What the operator and the cluster last said; for a test that failed.
@@ -356,30 +336,6 @@ impl World {
             self.relay.seen(),
             tail(&log, 60)
         )
-    }
-}
-
-/// What is not ours on a gateway.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Foreign {
-    pub(crate) config: Value,
-    pub(crate) files: BTreeMap<PathBuf, Vec<u8>>,
-}
-
-fn read_all(dir: &Path, into: &mut BTreeMap<PathBuf, Vec<u8>>) {
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return;
-    };
-    for entry in entries {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            read_all(&path, into);
-        } else {
-            let bytes = std::fs::read(&path)
-                .with_context(|| format!("reading {}", path.display()))
-                .unwrap();
-            into.insert(path, bytes);
-        }
     }
 }
 
