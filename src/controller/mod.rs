@@ -48,8 +48,9 @@ use crate::{
     settings::Settings,
 };
 
-/// Longest wait for running reconciles at the end; below the 30 s that Kubernetes gives a pod by default.
-const DRAIN: Duration = Duration::from_secs(20);
+/// Longest wait for running reconciles at the end: enough for most config writes, and well below the 30 s that Kubernetes gives a pod by
+/// default. What is cut off goes on after the next start.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// Why the controllers cannot start.
 #[derive(Debug, Error)]

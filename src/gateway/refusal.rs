@@ -25,14 +25,8 @@ const WORDS: &[(&str, Meaning)] = &[
     ("config changed since last load", Meaning::HashConflict),
     ("config base hash unavailable", Meaning::HashConflict),
     (" changed since it was read", Meaning::FileConflict),
-    (
-        "owns the legacy shared auth store",
-        Meaning::AgentCannotBeDeleted,
-    ),
-    (
-        "is the only configured agent",
-        Meaning::AgentCannotBeDeleted,
-    ),
+    // The only agent, or one that holds credentials of others.
+    (" and cannot be deleted.", Meaning::AgentCannotBeDeleted),
     ("unknown agent id \"", Meaning::AgentNotFound),
     ("Automation not found", Meaning::JobNotFound),
     ("persisted but was not applied", Meaning::NotAppliedYet),
@@ -188,6 +182,7 @@ mod tests {
         ("agents.delete", r#"{"code":"INVALID_REQUEST","message":"agent \"nope\" not found"}"#, "AgentNotFound nope"),
         ("models.list", r#"{"code":"INVALID_REQUEST","message":"unknown agent id \"nope\""}"#, "AgentNotFound nope"),
         ("agents.delete", r#"{"code":"INVALID_REQUEST","message":"Agent \"main\" owns the legacy shared auth store and cannot be deleted. Run openclaw doctor --fix to migrate shared auth, then retry."}"#, "AgentCannotBeDeleted"),
+        ("agents.delete", r#"{"code":"INVALID_REQUEST","message":"Agent \"x\" owns inherited credentials through agents.defaults.authInheritance.agentId and cannot be deleted. Relocate those credentials, then re-point or remove that binding before retrying."}"#, "AgentCannotBeDeleted"),
         ("agents.delete", r#"{"code":"INVALID_REQUEST","message":"Agent \"x\" is the only configured agent and cannot be deleted."}"#, "AgentCannotBeDeleted"),
         ("agents.files.get", r#"{"code":"INVALID_REQUEST","message":"unsupported file \"TOOLS.md\""}"#, "Unsupported"),
         ("foo.bar", r#"{"code":"INVALID_REQUEST","message":"unknown method: foo.bar"}"#, "Unsupported"),

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{
     bed::wait::wait_for_all,
     manifest::{GATEWAY, agent, agents, team, together},
-    world::{PATIENCE, World, alone, ids, reason, say, with_gateway},
+    world::{PATIENCE, World, alone, ids, reason, say},
 };
 
 /// Time that `kubectl delete` may take for a handful of Agents.
@@ -208,40 +208,46 @@ fn with_the_gateway_there_everything_at_once_leaves_nothing_of_ours_and_all_of_o
 
 #[test]
 fn a_gateways_only_agent_is_let_go_without_our_heartbeat_and_mark() {
-    let only_first = |config: &mut serde_json::Value| {
-        config["agents"]["entries"] = json!({"first": {}});
-    };
-    with_gateway(
-        "last",
-        |options| options.configure(only_first),
-        async |world| {
-            world.start_operator(&[]).await;
-            world.apply_team("last").await;
-            world.apply(&agent("last", "a0")).await;
-            world.agents_ready(1).await;
-            let agents_md = world.gateway.workspace("last_a0").join("AGENTS.md");
-            let before = std::fs::read_to_string(&agents_md).unwrap();
-            assert!(before.contains(MARK), "{before}");
-            let mut rpc = world.gateway.rpc().await.unwrap();
-            rpc.call("agents.delete", json!({"agentId": "first"}))
-                .await
-                .unwrap();
-            rpc.config_applied().await.unwrap();
+    alone("last", async |world| {
+        world.start_operator(&[]).await;
+        world.apply_team("last").await;
+        world.apply(&agent("last", "a0")).await;
+        world.agents_ready(1).await;
+        let agents_md = json!({"agentId": "last_a0", "name": "AGENTS.md"});
+        let mut rpc = world.gateway.rpc().await.unwrap();
+        let before = rpc.call("agents.files.get", agents_md.clone()).await;
+        let before = before.unwrap().to_string();
+        assert!(before.contains(MARK), "{before}");
 
-            delete(world, &agent("last", "a0")).await;
-            let note = warning(world, "last", "LeftOnGateway").await;
-            assert!(note.contains("only configured agent"), "{note}");
-            let config = rpc.call("config.get", json!({})).await.unwrap();
-            let entry = &config["parsed"]["agents"]["entries"]["last_a0"];
-            assert!(entry.is_object(), "{config}");
-            assert!(entry.get("heartbeat").is_none(), "{entry}");
-            let after = std::fs::read_to_string(&agents_md).unwrap();
-            assert!(!after.contains(MARK), "{after}");
-            world
-                .kubectl()
-                .run(&["delete", BOUND, "-n", "last", "ocgw", GATEWAY])
-                .await
-                .unwrap();
-        },
-    );
+        // Its owner takes the others out of the document by hand.
+        world.gateway.stop().await.unwrap();
+        let mut config = world.gateway.config().unwrap();
+        let ours = config["agents"]["entries"]["last_a0"].take();
+        config["agents"]["entries"] = json!({"last_a0": ours});
+        let text = serde_json::to_string_pretty(&config).unwrap();
+        std::fs::write(world.gateway.config_path(), text).unwrap();
+        world.gateway.start_again().await.unwrap();
+        assert_eq!(world.roster().await, ids("last", 0..1));
+
+        delete(world, &agent("last", "a0")).await;
+        let note = warning(world, "last", "LeftOnGateway").await;
+        assert!(note.contains("does not delete agent"), "{note}");
+        assert_eq!(world.roster().await, ids("last", 0..1));
+        let config = world.gateway.config().unwrap();
+        let entry = &config["agents"]["entries"]["last_a0"];
+        assert!(entry.get("heartbeat").is_none(), "{entry}");
+        // An agent alone has another workspace than one among others.
+        let mut rpc = world.gateway.rpc().await.unwrap();
+        let after = rpc.call("agents.files.get", agents_md).await;
+        let after = after.unwrap().to_string();
+        assert!(
+            after.contains("# How Agent a0 works") && !after.contains(MARK),
+            "{after}"
+        );
+        world
+            .kubectl()
+            .run(&["delete", BOUND, "-n", "last", "ocgw", GATEWAY])
+            .await
+            .unwrap();
+    });
 }

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use futures_util::FutureExt as _;
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client};
 use mission_operator::api::{Agent, Gateway as GatewayObject, condition};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -32,9 +32,9 @@ use crate::bed::{
 };
 
 /// Longer than anything here may take on a machine of two cores that does other things too; a wait that hangs says so.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 /// The same for a whole test.
-const LONGEST_TEST: Duration = Duration::from_secs(1200);
+const LONGEST_TEST: Duration = Duration::from_mins(20);
 /// Methods of the gateway that change nothing.
 const READS: [&str; 10] = [
     "connect",
@@ -66,15 +66,6 @@ pub(crate) struct World {
 
 /// Runs `test` with parts of its own, called after `name`, and stops them, also when it fails.
 pub(crate) fn alone(name: &str, test: impl AsyncFnOnce(&mut World)) {
-    with_gateway(name, |options| options, test);
-}
-
-/// The same with a gateway that is not the usual one.
-pub(crate) fn with_gateway(
-    name: &str,
-    configure: impl FnOnce(GatewayOptions) -> GatewayOptions,
-    test: impl AsyncFnOnce(&mut World),
-) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -82,7 +73,7 @@ pub(crate) fn with_gateway(
         .unwrap();
     runtime.block_on(async {
         let _place = PLACES.acquire().await.unwrap();
-        let options = configure(GatewayOptions::new(name).configure(with_others));
+        let options = GatewayOptions::new(name).configure(with_others);
         let mut world = World::start(name, options).await.unwrap();
         let tested = tokio::time::timeout(LONGEST_TEST, test(&mut world));
         let ended = AssertUnwindSafe(tested).catch_unwind().await;
@@ -416,9 +407,4 @@ pub(crate) fn reason(agent: &Agent) -> Option<&str> {
 /// The ids that the Agents `a<n>` of a team have on the gateway.
 pub(crate) fn ids(namespace: &str, numbers: std::ops::Range<usize>) -> BTreeSet<String> {
     numbers.map(|n| format!("{namespace}_a{n}")).collect()
-}
-
-/// Names of objects, for messages.
-pub(crate) fn names(agents: &[&Agent]) -> Vec<String> {
-    agents.iter().map(|agent| agent.name_any()).collect()
 }

@@ -124,8 +124,9 @@ async fn clean(
         Err(WriteError::Call(CallError::AgentCannotBeDeleted { message })) => {
             retire(agent, place, link, &writer).await?;
             let note = format!(
-                "The gateway does not delete agent {:?}: {message}. Our heartbeat settings and mark were taken out, the agent stays. Remove it there once the gateway lets it go.",
-                place.agent_id
+                "The gateway does not delete agent {:?}: {}. Our heartbeat settings and mark were taken out, the agent stays. Remove it there once the gateway lets it go.",
+                place.agent_id,
+                message.trim_end_matches('.')
             );
             context.warn(&agent.object_ref(&()), "LeftOnGateway", &note);
             Ok(())

@@ -14,6 +14,7 @@ use crate::{
         Gateway, GatewayStatus,
         annotation::FINALIZER,
         condition::{self, Judgement},
+        reason::Reason,
         reference::GatewayName,
     },
     controller::{
@@ -155,7 +156,7 @@ async fn write_status(
     Ok(())
 }
 
-/// One Warning per new cause.
+/// One Warning per new cause. A gateway that starts is not a cause: it is waited for.
 fn warn_of_failures(
     gateway: &Gateway,
     context: &Context,
@@ -165,6 +166,7 @@ fn warn_of_failures(
     for judgement in judgements
         .iter()
         .filter(|judgement| judgement.status == condition::Status::False)
+        .filter(|judgement| judgement.reason != Reason::GatewayNotReady)
     {
         let before = condition::find(&known.conditions, judgement.type_);
         if before.is_none_or(|before| before.reason != judgement.reason.as_str()) {

@@ -42,6 +42,7 @@ pub(super) async fn run(
         hands: Hands {
             members,
             budget: Budget::new(writes_per_minute),
+            deletion_may_be_under_way: true,
         },
     };
     // Dropping the task drops every reply: those who wait learn that the outcome is unknown.
@@ -92,6 +93,8 @@ impl WriterTask {
 pub(super) struct Hands {
     pub(super) members: Members,
     pub(super) budget: Budget,
+    /// A deletion that an operator before this one began, or one whose answer was lost, may not have reached the document yet.
+    pub(super) deletion_may_be_under_way: bool,
 }
 
 /// How one try to write ended.

@@ -157,6 +157,23 @@ async fn a_deletion_whose_answer_was_lost_is_a_deletion() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_the_first_deletion_leaves_time_to_one_that_nobody_waits_for_any_more() {
+    let fake = Fake::new();
+    let (_pool, writer) = pool(&fake).await;
+    for agent_id in ["a", "b"] {
+        writer.apply(wish(agent_id)).await.unwrap();
+    }
+    let start = Instant::now();
+    writer.delete("a", true).await.unwrap();
+    let first = start.elapsed();
+    let start = Instant::now();
+    writer.delete("b", true).await.unwrap();
+    let second = start.elapsed();
+    assert!(first >= Duration::from_secs(4), "{first:?}");
+    assert!(second < Duration::from_secs(1), "{second:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_change_is_sent_before_the_last_one_is_applied() {
     let fake = Fake::new();
     let (_pool, writer) = pool(&fake).await;
