@@ -1,5 +1,7 @@
 //! The arrows between the layers, read off the code: `api <- plan <- controller -> kube, gateway`; server and metrics know none of them.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 
 /// A layer and what its files may not name.

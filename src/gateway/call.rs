@@ -58,6 +58,22 @@ impl Link {
         self.call("agents.delete", &params, DELETE).await
     }
 
+    /// Has the gateway forget that it deleted an agent of this id once. It remembers that for ever, and an agent that comes back by a
+    /// config write is refused its scheduled jobs; then the gateway restarts itself at that write and at every later one of anybody.
+    /// Answers whether it is forgotten: false while the agent is not in the config document. Changes nothing else.
+    ///
+    /// `agents.create` takes the id back before it refuses to create what is there. The workspace is one that cannot be made, so that
+    /// nothing is created where the agent is not there.
+    pub async fn agents_readmit(&self, agent_id: &str) -> Result<bool, CallError> {
+        let params = json!({ "name": agent_id, "workspace": "/dev/null/none" });
+        match self.call("agents.create", &params, WRITE).await {
+            Err(CallError::AgentExists { .. }) => Ok(true),
+            Ok(serde::de::IgnoredAny)
+            | Err(CallError::Rejected { .. } | CallError::Unavailable { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Lists an agent's workspace files. `IDENTITY.md` is never in it; hashes and contents neither.
     pub async fn files_list(&self, agent_id: &str) -> Result<Listing, CallError> {
         self.call("agents.files.list", &json!({ "agentId": agent_id }), READ)

@@ -172,6 +172,12 @@ pub enum CallError {
         /// The revision that is there.
         current_revision: Option<u64>,
     },
+    /// The gateway has an agent of this id already.
+    #[error("the gateway has an agent {agent_id} already")]
+    AgentExists {
+        /// As the gateway names it.
+        agent_id: String,
+    },
     /// The running gateway has no such agent (yet).
     #[error("the gateway has no agent {agent_id}")]
     AgentNotFound {
@@ -236,7 +242,9 @@ impl CallError {
             Self::Unavailable { .. } | Self::RateLimited { .. } | Self::NotAppliedYet { .. } => {
                 Class::Waiting
             }
-            Self::AgentCannotBeDeleted { .. } | Self::Rejected { .. } => Class::Rejected,
+            Self::AgentExists { .. }
+            | Self::AgentCannotBeDeleted { .. }
+            | Self::Rejected { .. } => Class::Rejected,
             Self::Forbidden { .. } => Class::Unauthorised,
             Self::Unsupported { .. } | Self::Unreadable { .. } => Class::Unsupported,
         }

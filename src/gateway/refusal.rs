@@ -11,6 +11,7 @@ use super::{CallError, Issue, LinkError};
 enum Meaning {
     HashConflict,
     FileConflict,
+    AgentExists,
     AgentNotFound,
     AgentCannotBeDeleted,
     JobNotFound,
@@ -28,6 +29,7 @@ const WORDS: &[(&str, Meaning)] = &[
     // The only agent, or one that holds credentials of others.
     (" and cannot be deleted.", Meaning::AgentCannotBeDeleted),
     ("unknown agent id \"", Meaning::AgentNotFound),
+    ("\" already exists", Meaning::AgentExists),
     ("Automation not found", Meaning::JobNotFound),
     ("persisted but was not applied", Meaning::NotAppliedYet),
     ("accepted for restart", Meaning::NotAppliedYet),
@@ -65,6 +67,9 @@ pub(super) fn call_error(method: &'static str, body: ErrorBody) -> CallError {
                 .unwrap_or_default()
                 .to_owned(),
             current_hash: body.detail("currentHash").map(ToOwned::to_owned),
+        },
+        Some(Meaning::AgentExists) => CallError::AgentExists {
+            agent_id: quoted(&body.message).unwrap_or_default().to_owned(),
         },
         Some(Meaning::AgentNotFound) => CallError::AgentNotFound {
             agent_id: quoted(&body.message).unwrap_or_default().to_owned(),
@@ -180,6 +185,7 @@ mod tests {
         ("agents.files.set", r#"{"code":"INVALID_REQUEST","message":"agent file \"USER.md\" changed since it was read","details":{"type":"agent_file_conflict","name":"USER.md"}}"#, "FileConflict USER.md"),
         ("agents.files.get", r#"{"code":"INVALID_REQUEST","message":"agent \"nope\" not found"}"#, "AgentNotFound nope"),
         ("agents.delete", r#"{"code":"INVALID_REQUEST","message":"agent \"nope\" not found"}"#, "AgentNotFound nope"),
+        ("agents.create", r#"{"code":"INVALID_REQUEST","message":"agent \"x\" already exists"}"#, "AgentExists x"),
         ("models.list", r#"{"code":"INVALID_REQUEST","message":"unknown agent id \"nope\""}"#, "AgentNotFound nope"),
         ("agents.delete", r#"{"code":"INVALID_REQUEST","message":"Agent \"main\" owns the legacy shared auth store and cannot be deleted. Run openclaw doctor --fix to migrate shared auth, then retry."}"#, "AgentCannotBeDeleted"),
         ("agents.delete", r#"{"code":"INVALID_REQUEST","message":"Agent \"x\" owns inherited credentials through agents.defaults.authInheritance.agentId and cannot be deleted. Relocate those credentials, then re-point or remove that binding before retrying."}"#, "AgentCannotBeDeleted"),
@@ -215,6 +221,7 @@ mod tests {
                     .unwrap_or_default()
             ),
             CallError::AgentNotFound { agent_id } => format!("AgentNotFound {agent_id}"),
+            CallError::AgentExists { agent_id } => format!("AgentExists {agent_id}"),
             CallError::AgentCannotBeDeleted { .. } => "AgentCannotBeDeleted".to_owned(),
             CallError::Unsupported { .. } => "Unsupported".to_owned(),
             CallError::JobNotFound { .. } => "JobNotFound".to_owned(),

@@ -55,6 +55,8 @@ pub(crate) struct Plane {
     etcd: Process,
     api_server: Process,
     controller_manager: Process,
+    /// When the API server was started again, and when it was ready: RFC 3339, as in the audit log.
+    starts: Vec<(String, String)>,
 }
 
 impl Plane {
@@ -78,6 +80,7 @@ impl Plane {
             etcd,
             api_server,
             controller_manager,
+            starts: Vec::new(),
         })
     }
 
@@ -118,6 +121,7 @@ impl Plane {
 
     /// Starts the API server again, on the port it had.
     pub(crate) async fn start_api_server_again(&mut self) -> Result<()> {
+        let began = now();
         let process = spawn_api_server(
             &self.run,
             &self.tools,
@@ -131,7 +135,16 @@ impl Plane {
             Started::Ready => self.api_server = process,
             Started::PortTaken => bail!("port {} was taken meanwhile", self.port),
         }
+        self.starts.push((began, now()));
         Ok(())
+    }
+
+    /// Whether the API server was starting again at `time`. Until it is ready its authorizer does not know all roles, and it
+    /// forbids what it allows a moment later (seen on 1.36.3).
+    pub(crate) fn was_starting(&self, time: &str) -> bool {
+        self.starts
+            .iter()
+            .any(|(began, ready)| began.as_str() <= time && time <= ready.as_str())
     }
 
     /// Stops all its processes, those first that use the others.
@@ -329,4 +342,9 @@ fn admin_kubeconfig(dir: &Path) -> PathBuf {
 
 fn audit_log(dir: &Path) -> PathBuf {
     dir.join("audit.log")
+}
+
+/// The time as the audit log writes it, so that texts can be compared.
+fn now() -> String {
+    format!("{:.6}", k8s_openapi::jiff::Timestamp::now())
 }

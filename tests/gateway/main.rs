@@ -16,6 +16,7 @@ mod bed;
 
 mod broken_config;
 mod calls;
+mod comeback;
 mod connect;
 mod counted;
 mod heartbeats;

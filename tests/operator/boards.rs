@@ -83,7 +83,7 @@ fn a_change_of_a_board_reaches_the_files_of_its_agents_and_no_others() {
                 "boardRef": {"name": board},
                 "files": [{
                     "name": "SOUL.md",
-                    "template": "{{ board_objective }}/{{ user_name }}/{{ identity_role }}",
+                    "template": "{{ board_objective }}/{{ user_name }}/{{ identity_role }}\n",
                 }],
             });
             team.apply_spec::<Agent>(board, spec).await;
@@ -105,7 +105,7 @@ fn a_change_of_a_board_reaches_the_files_of_its_agents_and_no_others() {
             "user": {"name": "Fridtjof"},
         });
         team.patch_spec::<Board>("north", spec).await;
-        let arrived = |text: &str| text == "Go north./Fridtjof/Guide";
+        let arrived = |text: &str| text == "Go north./Fridtjof/Guide\n";
         let path = file(&north, "SOUL.md");
         file_is(&path, arrived).await;
         let id = agent_id(&north);
@@ -142,18 +142,18 @@ fn a_change_of_a_gateways_user_reaches_the_files_of_its_agents_and_no_others() {
         let other = Team::on(gateway, "reach-other").await;
         let spec = json!({
             "gatewayRef": {"name": "main"},
-            "files": [{"name": "SOUL.md", "template": "For {{ user_preferred_name }}."}],
+            "files": [{"name": "SOUL.md", "template": "For {{ user_preferred_name }}.\n"}],
         });
         team.apply_spec::<Agent>("aide", spec.clone()).await;
         other.apply_spec::<Agent>("aide", spec).await;
         let aide: Agent = team.ready("aide").await;
         let bystander: Agent = other.ready("aide").await;
-        assert_eq!(read(&file(&aide, "SOUL.md")), "For .");
+        assert_eq!(read(&file(&aide, "SOUL.md")), "For .\n");
         let before = tree(&gateway.workspace(agent_id(&bystander)));
 
         let user = json!({"user": {"preferredName": "Ada"}});
         team.patch_spec::<GatewayObject>("main", user).await;
-        file_is(&file(&aide, "SOUL.md"), |text| text == "For Ada.").await;
+        file_is(&file(&aide, "SOUL.md"), |text| text == "For Ada.\n").await;
         assert_eq!(tree(&gateway.workspace(agent_id(&bystander))), before);
     });
 }

@@ -6,7 +6,7 @@ use mission_operator::api::Agent;
 use serde_json::json;
 
 use crate::{
-    gateways::{checklist, entry, read, rpc, shared},
+    gateways::{beating, checklist, entry, quiet, read, rpc, shared},
     team::{Team, agent_id, file},
     world::{RESYNC, file_is, run},
 };
@@ -56,7 +56,7 @@ fn a_damaged_file_is_put_back_at_once_when_somebody_asks() {
 #[test]
 fn everything_enforced_is_put_back_at_the_next_resync_without_being_asked() {
     run(async {
-        let gateway = shared().await;
+        let gateway = &*quiet().await;
         let team = Team::on(gateway, "drift-later").await;
         let agent = agent(&team).await;
         let id = agent_id(&agent);
@@ -64,7 +64,7 @@ fn everything_enforced_is_put_back_at_the_next_resync_without_being_asked() {
         // A file, the entry and the checklist, each as another client of the gateway would.
         std::fs::write(file(&agent, "AGENTS.md"), "No rules.\n").unwrap();
         std::fs::write(file(&agent, "USER.md"), "the agent's own").unwrap();
-        let job = crate::gateways::beating(gateway).await.remove(id).unwrap();
+        let job = beating(gateway).await.remove(id).unwrap();
         let mut rpc = rpc(gateway).await;
         let scratch = json!({"id": job, "content": "- Sleep.\n"});
         rpc.call("cron.scratch.set", scratch).await.unwrap();
@@ -81,13 +81,14 @@ fn everything_enforced_is_put_back_at_the_next_resync_without_being_asked() {
         assert_eq!(checklist(gateway, id).await, "- Look.\n");
         assert_eq!(read(&file(&agent, "USER.md")), "the agent's own");
         team.ready::<Agent>("victim").await;
+        team.disband().await;
     });
 }
 
 #[test]
 fn an_agent_that_somebody_removed_is_registered_again() {
     run(async {
-        let gateway = shared().await;
+        let gateway = &*quiet().await;
         let team = Team::on(gateway, "drift-gone").await;
         let agent = agent(&team).await;
         let id = agent_id(&agent);
@@ -100,9 +101,12 @@ fn an_agent_that_somebody_removed_is_registered_again() {
         file_is(&file(&agent, "SOUL.md"), |text| text == "enforced").await;
         team.event_noting("victim", "DriftCorrected", "config entry")
             .await;
+        team.ready::<Agent>("victim").await;
         assert_eq!(entry(gateway, id).await, wanted);
         assert_eq!(checklist(gateway, id).await, "- Look.\n");
-        team.ready::<Agent>("victim").await;
+        // It went with the workspace.
+        assert_eq!(read(&file(&agent, "USER.md")), "seeded");
+        team.disband().await;
     });
 }
 

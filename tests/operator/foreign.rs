@@ -13,45 +13,34 @@ use crate::{
 fn an_agent_that_is_there_already_is_left_value_for_value_and_file_for_file() {
     run(async {
         let gateway = shared().await;
-        let theirs = json!({
-            "name": "Theirs",
-            "model": "fake/fake-1",
-            "heartbeat": {"every": "3h", "target": "none"},
-        });
-        let patch = json!({"agents": {"entries": {"theirs": theirs}}});
-        gateway
-            .rpc()
-            .await
-            .unwrap()
-            .patch_config(&patch)
-            .await
-            .unwrap();
-        let workspace = gateway.workspace("theirs");
+        let theirs = entry(gateway, "watchman").await;
+        assert_eq!(theirs["name"], "Night Watch");
+        let workspace = gateway.workspace("watchman");
         std::fs::create_dir_all(&workspace).unwrap();
         std::fs::write(workspace.join("AGENTS.md"), "Theirs alone.\n").unwrap();
         let before = tree(&workspace);
 
         let team = Team::on(gateway, "foreign").await;
         let spec =
-            json!({"gatewayRef": {"name": "main"}, "agentId": "theirs", "displayName": "Mine"});
+            json!({"gatewayRef": {"name": "main"}, "agentId": "watchman", "displayName": "Mine"});
         team.apply_spec::<Agent>("mine", spec).await;
         let message = team
             .told::<Agent>("mine", "Accepted", "False", "AgentExists")
             .await;
         assert!(
-            message.contains("\"theirs\" is on the gateway already"),
+            message.contains("\"watchman\" is on the gateway already"),
             "{message}"
         );
         assert!(message.contains("another spec.agentId"), "{message}");
         team.told::<Agent>("mine", "Stalled", "True", "AgentExists")
             .await;
         team.event("mine", "Warning", "AgentExists").await;
-        assert_eq!(entry(gateway, "theirs").await, theirs);
+        assert_eq!(entry(gateway, "watchman").await, theirs);
 
         team.delete::<Agent>("mine").await;
-        assert_eq!(entry(gateway, "theirs").await, theirs);
+        assert_eq!(entry(gateway, "watchman").await, theirs);
         assert_eq!(tree(&workspace), before);
-        assert!(beating(gateway).await.contains_key("theirs"));
+        assert!(beating(gateway).await.contains_key("watchman"));
     });
 }
 
@@ -157,6 +146,7 @@ fn after_all_of_ours_are_gone_everything_of_others_is_as_before_and_beats_all_al
         };
         other.until("main", "released", released).await;
         other.event("main", "Normal", "HeartbeatsReleased").await;
+        other.disband().await;
         let mut after = config(&gateway).await;
         // The gateway's own doing on any write.
         after.as_object_mut().unwrap().remove("meta");

@@ -20,18 +20,27 @@ pub(crate) const FOREIGN: [&str; 2] = ["main", "scribe"];
 static SHARED: OnceCell<Gateway> = OnceCell::const_new();
 static QUIET: OnceCell<Mutex<Gateway>> = OnceCell::const_new();
 
-/// The gateway of the tests that mind only their own agents: `skipBootstrap`, a token.
+/// The gateway of the tests that mind only their own agents: `skipBootstrap`, a token. Only the operator writes to it: changes of the
+/// roster that are not coordinated with its deletions make this version of OpenClaw restart itself, again and again.
 pub(crate) async fn shared() -> &'static Gateway {
     SHARED
         .get_or_init(|| async {
-            let options = GatewayOptions::new("shared").configure(with_foreign);
+            let options = GatewayOptions::new("shared").configure(|config| {
+                with_foreign(config);
+                // With a block of its own: nobody is silenced by the first of ours.
+                config["agents"]["entries"]["watchman"] = json!({
+                    "name": "Night Watch",
+                    "model": "fake/fake-1",
+                    "heartbeat": {"every": "3h", "target": "none"},
+                });
+            });
             world().await.bed.gateway(options).await.unwrap()
         })
         .await
 }
 
-/// A gateway that nobody else uses meanwhile, and on which no agent of ours is left by those before: as out of the box without
-/// `skipBootstrap`, a password.
+/// A gateway that nobody else uses meanwhile: as out of the box without `skipBootstrap`, a password. Who takes it leaves no agent of
+/// ours behind.
 pub(crate) async fn quiet() -> MutexGuard<'static, Gateway> {
     QUIET
         .get_or_init(|| async {

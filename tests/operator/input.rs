@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The spec of an Agent with one file.
-fn with_file(file: Value) -> Value {
+fn with_file(file: &Value) -> Value {
     json!({"gatewayRef": {"name": "main"}, "files": [file]})
 }
 
@@ -32,7 +32,7 @@ fn a_template_error_names_file_line_and_variable_and_nothing_is_sent() {
         let gateway = shared().await;
         let team = Team::on(gateway, "bad-template").await;
         let template = "Hello.\n{{ agent_name }}\nOn {{ bord_name }}.\n";
-        let bad = with_file(json!({"name": "SOUL.md", "template": template}));
+        let bad = with_file(&json!({"name": "SOUL.md", "template": template}));
         let message = beside_a_good_one(&team, bad, "FilesSynced", "TemplateError").await;
         for words in [
             "SOUL.md line 3",
@@ -57,7 +57,7 @@ fn an_agent_whose_edit_is_bad_stays_as_it_was_on_the_gateway() {
     run(async {
         let gateway = shared().await;
         let team = Team::on(gateway, "bad-edit").await;
-        let spec = with_file(json!({"name": "SOUL.md", "content": "good"}));
+        let spec = with_file(&json!({"name": "SOUL.md", "content": "good"}));
         team.apply_spec::<Agent>("bad", spec).await;
         let agent: Agent = team.ready("bad").await;
         let before = entry(gateway, agent_id(&agent)).await;
@@ -83,7 +83,7 @@ fn a_file_that_is_too_large_is_refused_before_the_first_call() {
     run(async {
         let gateway = shared().await;
         let team = Team::on(gateway, "bad-file").await;
-        let bad = with_file(json!({"name": "SOUL.md", "content": "\u{e9}".repeat(20_001)}));
+        let bad = with_file(&json!({"name": "SOUL.md", "content": "\u{e9}".repeat(20_001)}));
         let message = beside_a_good_one(&team, bad, "FilesSynced", "FileTooLarge").await;
         assert!(
             message.contains("SOUL.md: 20001 characters, and the limit is 20000"),
@@ -115,7 +115,7 @@ fn a_config_map_or_a_key_that_is_missing_is_named_and_heals_what_waits_when_it_a
         let gateway = shared().await;
         let team = Team::on(gateway, "bad-map").await;
         let source = json!({"name": "texts", "key": "soul"});
-        let bad = with_file(json!({"name": "SOUL.md", "configMapKeyRef": source}));
+        let bad = with_file(&json!({"name": "SOUL.md", "configMapKeyRef": source}));
         let message = beside_a_good_one(&team, bad, "FilesSynced", "ConfigMapNotFound").await;
         assert!(
             message.contains("ConfigMap texts does not exist"),

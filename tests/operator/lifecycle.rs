@@ -4,18 +4,13 @@ use mission_operator::api::{Agent, Board};
 use serde_json::json;
 
 use crate::{
-    gateways::{beating, checklist, config, entry, read, shared},
+    gateways::{beating, checklist, config, entry, quiet, read, shared},
     team::{Team, agent_id, file},
     world::{run, world},
 };
 
-#[test]
-fn an_agent_with_a_board_is_on_the_gateway_as_declared_and_says_so() {
-    run(async {
-        let gateway = shared().await;
-        let team = Team::on(gateway, "life-board").await;
-        team.apply(
-            r#"
+/// A Board with all that files speak of, and an Agent that says otherwise in one point.
+const BOARD_AND_AGENT: &str = r#"
 apiVersion: mission.openclaw.dev/v1alpha1
 kind: Board
 metadata: {name: research}
@@ -42,9 +37,14 @@ spec:
   heartbeat: {every: 50m, target: none}
   files:
   - {name: SOUL.md, template: "{{ agent_name }} serves {{ board_name }} for {{ user_name }}.\n"}
-"#,
-        )
-        .await;
+"#;
+
+#[test]
+fn an_agent_with_a_board_is_on_the_gateway_as_declared_and_says_so() {
+    run(async {
+        let gateway = shared().await;
+        let team = Team::on(gateway, "life-board").await;
+        team.apply(BOARD_AND_AGENT).await;
         let agent: Agent = team.ready("analyst").await;
         let id = agent_id(&agent);
         assert_eq!(id, "life-board_analyst");
@@ -202,7 +202,7 @@ fn an_explicit_id_is_taken_as_it_is() {
 #[test]
 fn changes_of_a_spec_arrive_and_keys_that_leave_it_leave_the_entry() {
     run(async {
-        let gateway = shared().await;
+        let gateway = &*quiet().await;
         let team = Team::on(gateway, "life-change").await;
         let spec = json!({
             "gatewayRef": {"name": "main"},
@@ -259,6 +259,7 @@ fn changes_of_a_spec_arrive_and_keys_that_leave_it_leave_the_entry() {
         );
         let own = &agent.status.unwrap().own_keys;
         assert_eq!(*own, ["heartbeat.every", "heartbeat.target", "name"]);
+        team.disband().await;
     });
 }
 

@@ -3,9 +3,12 @@
 //! One operator, with the chart's rights, and two gateways serve all tests; each test has a namespace of its own. Tests that count,
 //! restart or kill are in `alone`.
 
+// Clippy takes only functions marked as tests for tests; here all functions are.
 #![allow(
-    clippy::indexing_slicing,
-    reason = "only JSON values are indexed, which answer null for what is not there"
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
 )]
 
 #[path = "../bed/mod.rs"]

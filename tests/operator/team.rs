@@ -90,6 +90,23 @@ pub(crate) struct Team {
     pub(crate) namespace: String,
 }
 
+impl Drop for Team {
+    /// Has the namespace deleted while the next tests run: what a roster costs a gateway grows with it.
+    fn drop(&mut self) {
+        let (kubectl, namespace) = (self.world.kubectl.clone(), self.namespace.clone());
+        tokio::spawn(async move {
+            let delete = [
+                "delete",
+                "namespace",
+                &namespace,
+                "--wait=false",
+                "--ignore-not-found",
+            ];
+            kubectl.run(&delete).await
+        });
+    }
+}
+
 impl Team {
     /// A namespace that is there.
     pub(crate) async fn existing(namespace: &str) -> Self {
@@ -176,9 +193,8 @@ impl Team {
     /// Deletes the namespace with all that is in it, and waits until it is gone.
     pub(crate) async fn disband(self) {
         let limit = format!("--timeout={}s", PATIENCE.as_secs());
-        let outcome = self
-            .kubectl(&["delete", "namespace", &self.namespace, &limit], "")
-            .await;
+        let delete = ["delete", "namespace", &self.namespace, &limit];
+        let outcome = self.kubectl(&delete, "").await;
         assert!(outcome.success, "{}", outcome.errors);
     }
 
@@ -257,20 +273,21 @@ impl Team {
             }
             unreachable!("a watch does not end")
         };
-        match tokio::time::timeout(PATIENCE, found).await {
-            Ok(note) => note,
-            Err(_) => {
-                let told = events
-                    .list(&kube::api::ListParams::default())
-                    .await
-                    .unwrap();
-                let told: Vec<_> = told
-                    .iter()
-                    .map(|event| (&event.regarding, &event.type_, &event.reason, &event.note))
-                    .collect();
-                panic!("no event {what} about {name}; there are {told:#?}")
-            }
+        if let Ok(note) = tokio::time::timeout(PATIENCE, found).await {
+            return note;
         }
+        let told = events
+            .list(&kube::api::ListParams::default())
+            .await
+            .unwrap();
+        let told: Vec<_> = told
+            .iter()
+            .filter(|event| {
+                event.regarding.as_ref().and_then(|it| it.name.as_deref()) == Some(name)
+            })
+            .map(|event| (&event.type_, &event.reason, &event.note))
+            .collect();
+        panic!("no event {what} about {name}; there are {told:#?}")
     }
 
     /// All objects of the three kinds, whatever is in them.

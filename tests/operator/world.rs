@@ -18,7 +18,7 @@ use crate::bed::{
 };
 
 /// Longer than anything that is waited for may take; a wait that ends here says what it waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 /// Time between two comparisons of an Agent with its gateway, give or take a tenth. Long enough that a test can do something
 /// between two of them, short enough to wait for one.
 pub(crate) const RESYNC: Duration = Duration::from_secs(40);

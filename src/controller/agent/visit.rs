@@ -9,7 +9,7 @@ use crate::{
     api::{
         Agent, AgentStatus,
         annotation::RECONCILE_NOW,
-        condition::{ACCEPTED, FILES_SYNCED, Judgement, REGISTERED},
+        condition::{self, ACCEPTED, FILES_SYNCED, HEARTBEAT_CONFIGURED, Judgement, REGISTERED},
         reason::Reason,
     },
     controller::{
@@ -157,7 +157,11 @@ impl<'a> Visit<'a> {
         self.rounds(&mut target, must_be_absent).await?;
         self.complete(&target);
         self.judge_model(&target).await;
-        Ok(self.judge_heartbeat(&target))
+        let next = self.judge_heartbeat(&target);
+        if matches!(next, Next::Within(_)) {
+            readmit(&target).await;
+        }
+        Ok(next)
     }
 
     /// The link to the gateway, if it is up and can do what is needed.
@@ -226,11 +230,26 @@ impl<'a> Visit<'a> {
         Stop::Judged(Next::Within(BROKEN_CONFIG_WAIT))
     }
 
-    /// Where somebody asked for a reconcile now, only a look from now on will do.
+    /// Where somebody asked for a reconcile now, or a monitor is waited for, only a look from now on will do.
     fn forced_look(&self) -> Option<Instant> {
+        let waits = condition::find(&self.status.conditions, HEARTBEAT_CONFIGURED)
+            .is_some_and(|it| it.reason == Reason::Pending.as_str());
+        if waits && !self.is_first_registration() {
+            return Some(Instant::now());
+        }
         let asked = self.agent.annotations().get(RECONCILE_NOW)?;
         self.context
             .is_first_sight(&self.agent.uid().unwrap_or_default(), asked)
             .then(Instant::now)
+    }
+}
+
+/// A heartbeat that the gateway does not schedule: it may remember that somebody deleted an agent of this id once.
+async fn readmit(target: &Target) {
+    let id = &target.accepted.agent_id;
+    match target.link.agents_readmit(id).await {
+        Ok(true) => tracing::info!(agent_id = id, "had the gateway forget an old deletion"),
+        Ok(false) => {}
+        Err(error) => tracing::debug!(agent_id = id, %error, "not readmitted"),
     }
 }

@@ -1,6 +1,7 @@
 //! The task behind a writer: collects what is handed in, takes turns, and holds what both kinds of turn share: a link to the
 //! process, the barrier between two changes, and one write with all that can go wrong with it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc};
@@ -11,6 +12,7 @@ use super::super::difference::Difference;
 use super::super::members::Members;
 use super::super::{CallError, Config, Issue, Link, WriteError};
 use super::budget::Budget;
+use super::comeback::readmitting;
 use super::queue::{Job, Queue, Turn};
 
 /// Wishes are collected until none came for this long ...
@@ -42,6 +44,7 @@ pub(super) async fn run(
         hands: Hands {
             members,
             budget: Budget::new(writes_per_minute),
+            deleted: BTreeSet::new(),
             deletion_may_be_under_way: true,
         },
     };
@@ -93,6 +96,8 @@ impl WriterTask {
 pub(super) struct Hands {
     pub(super) members: Members,
     pub(super) budget: Budget,
+    /// Agents that this writer has deleted and that did not come back yet.
+    pub(super) deleted: BTreeSet<String>,
     /// A deletion that an operator before this one began, or one whose answer was lost, may not have reached the document yet.
     pub(super) deletion_may_be_under_way: bool,
 }
@@ -129,9 +134,11 @@ impl Hands {
         self.budget.spend().await;
         let started = Instant::now();
         let patch = difference.clone().into_patch();
-        let outcome = link
-            .config_patch(&patch, &difference.replace_paths, base_hash)
-            .await;
+        let coming_back = self.deleted.intersection(&difference.changed).cloned();
+        let write = link.config_patch(&patch, &difference.replace_paths, base_hash);
+        let (outcome, forgotten) = readmitting(&link, coming_back.collect(), write).await;
+        self.deleted
+            .retain(|agent_id| !forgotten.contains(agent_id));
         self.members.forget_observed();
         tracing::info!(
             agents = difference.changed.len(),

@@ -1,11 +1,13 @@
 //! The one writer of a gateway process's config document. Every change of the document costs the gateway seconds, invalidates every
 //! other change's base, and two unsynchronised deletes make the gateway restart itself; so all of them pass through one task.
 //!
-//! `queue` orders what waits, `budget` keeps the rate, `blame` finds whose wish was refused, `patch` and `single` write.
+//! `queue` orders what waits, `budget` keeps the rate, `blame` finds whose wish was refused, `patch` and `single` write,
+//! `comeback` has the gateway forget deletions.
 
 mod actor;
 mod blame;
 mod budget;
+mod comeback;
 mod patch;
 mod queue;
 mod single;

@@ -44,6 +44,7 @@ impl Hands {
             let link = self.link().await?;
             match link.agents_delete(agent_id, delete_files).await {
                 Ok(deletion) => {
+                    self.deleted.insert(agent_id.to_owned());
                     if deletion.purge_failed {
                         tracing::warn!(
                             agent_id,
