@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 
 use super::{
     description::{GatewayAddress, OpenClaw},
+    pid::Stopped,
     port,
-    process::{Process, Start, Stopped},
+    process::{Process, Start},
     rpc::Rpc,
     run::Run,
     wait::{Started, answers, until_ready},

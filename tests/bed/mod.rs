@@ -24,6 +24,7 @@ pub(crate) mod keys;
 pub(crate) mod kubeconfig;
 pub(crate) mod kubectl;
 pub(crate) mod operator;
+pub(crate) mod pid;
 pub(crate) mod plane;
 pub(crate) mod port;
 pub(crate) mod process;

@@ -12,8 +12,9 @@ use anyhow::{Context, Result, bail};
 use super::{
     kubeconfig::{self, Credential},
     kubectl::Kubectl,
+    pid::Stopped,
     port,
-    process::{Process, Start, Stopped},
+    process::{Process, Start},
     run::Run,
     wait::{Started, answers, until_ready},
 };

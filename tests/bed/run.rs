@@ -12,10 +12,12 @@ use std::{
 use anyhow::{Context, Result};
 use futures_util::future::join_all;
 
-use super::process::{PidRecord, Stopped};
+use super::pid::{PidRecord, Stopped};
 
 /// Time that a process gets between SIGTERM and SIGKILL when a run ends.
 const GRACE: Duration = Duration::from_secs(8);
+/// Time that the logs of a failed run are kept.
+const LOGS_KEPT: Duration = Duration::from_hours(24);
 /// Prefix of run directories in the system's temp directory.
 const PREFIX: &str = "mission-bed-";
 
@@ -164,7 +166,9 @@ impl Run {
         Ok(())
     }
 
-    /// Stops what is left of temporary runs whose owner was killed, and removes their directories.
+    /// Stops what is left of temporary runs whose owner was killed, and returns how many there were.
+    ///
+    /// Directories of ended runs hold the logs of failures; they are removed when they are a day old.
     pub(crate) async fn sweep_abandoned() -> Result<usize> {
         let mut swept = 0;
         for entry in std::fs::read_dir(std::env::temp_dir())?.flatten() {
@@ -174,10 +178,16 @@ impl Run {
             let Ok(run) = Self::open(&entry.path()) else {
                 continue;
             };
-            if PidRecord::read(&run.owner()).is_ok() && !run.has_owner() {
+            if PidRecord::read(&run.owner()).is_err() || run.has_owner() {
+                continue;
+            }
+            if run.is_running() {
                 run.stop_all().await?;
-                run.remove()?;
                 swept += 1;
+            }
+            let modified = std::fs::metadata(run.owner())?.modified()?;
+            if modified.elapsed().is_ok_and(|age| age > LOGS_KEPT) {
+                run.remove()?;
             }
         }
         Ok(swept)

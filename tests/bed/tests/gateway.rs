@@ -3,8 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::bed::{
-    Bed, gateway::GatewayOptions, process::Stopped, provider, relay::Relay, rpc::Rpc,
-    wait::until_file,
+    Bed, gateway::GatewayOptions, pid::Stopped, provider, relay::Relay, rpc::Rpc, wait::until_file,
 };
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 use std::{path::Path, time::Duration};
 
 use crate::bed::{
-    process::{PidRecord, Start, Stopped, parse_stat},
+    pid::{PidRecord, Stopped, parse_stat},
+    process::Start,
     run::Run,
     wait::until_file,
 };
