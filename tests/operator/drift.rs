@@ -28,8 +28,9 @@ async fn agent(team: &Team) -> Agent {
 #[test]
 fn a_damaged_file_is_put_back_at_once_when_somebody_asks() {
     run(async {
+        let gateway = shared().await;
         let began = Instant::now();
-        let team = Team::on(shared().await, "drift-now").await;
+        let team = Team::on(gateway, "drift-now").await;
         let agent = agent(&team).await;
         std::fs::write(file(&agent, "SOUL.md"), "damaged").unwrap();
         std::fs::write(file(&agent, "USER.md"), "the agent's own").unwrap();
@@ -94,6 +95,7 @@ fn an_agent_that_somebody_removed_is_registered_again() {
         let id = agent_id(&agent);
         let wanted = entry(gateway, id).await;
         let mut rpc = rpc(gateway).await;
+        let boot = rpc.hello()["server"]["bootId"].clone();
         let deletion = json!({"agentId": id, "deleteFiles": true});
         rpc.call("agents.delete", deletion).await.unwrap();
         rpc.config_applied().await.unwrap();
@@ -104,6 +106,9 @@ fn an_agent_that_somebody_removed_is_registered_again() {
         team.ready::<Agent>("victim").await;
         assert_eq!(entry(gateway, id).await, wanted);
         assert_eq!(checklist(gateway, id).await, "- Look.\n");
+        // A gateway that does not forget a deletion restarts itself at the next write.
+        let now = gateway.rpc().await.unwrap().hello()["server"]["bootId"].clone();
+        assert_eq!(now, boot);
         // It went with the workspace.
         assert_eq!(read(&file(&agent, "USER.md")), "seeded");
         team.disband().await;

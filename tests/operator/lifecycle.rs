@@ -179,6 +179,7 @@ fn long_and_dotted_names_give_ids_that_the_gateway_takes_and_never_meet() {
             assert!(id.len() <= 64, "{id}");
             assert_eq!(entry(gateway, id).await["name"], *name);
             assert!(read(&file(&agent, "AGENTS.md")).contains(&format!(" name={name} -->")));
+            team.event(name, "Normal", "Registered").await;
             ids.insert(id.to_owned());
         }
         assert_eq!(ids.len(), names.len());

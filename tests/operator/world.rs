@@ -21,7 +21,7 @@ use crate::bed::{
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 /// Time between two comparisons of an Agent with its gateway, give or take a tenth. Long enough that a test can do something
 /// between two of them, short enough to wait for one.
-pub(crate) const RESYNC: Duration = Duration::from_secs(40);
+pub(crate) const RESYNC: Duration = Duration::from_mins(1);
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()

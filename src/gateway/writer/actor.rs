@@ -96,7 +96,7 @@ impl WriterTask {
 pub(super) struct Hands {
     pub(super) members: Members,
     pub(super) budget: Budget,
-    /// Agents that this writer has deleted and that did not come back yet.
+    /// Agents that this writer has deleted, or that somebody else may have deleted, and that did not come back yet.
     pub(super) deleted: BTreeSet<String>,
     /// A deletion that an operator before this one began, or one whose answer was lost, may not have reached the document yet.
     pub(super) deletion_may_be_under_way: bool,

@@ -48,6 +48,7 @@ impl Hands {
             if batch.jobs.is_empty() {
                 return Vec::new();
             }
+            self.deleted.extend(batch.missing(&config));
             let beating = match self.beating(&config, &batch.wishes()).await {
                 Ok(beating) => beating,
                 Err(error) => return batch.fail(&error.into()),
@@ -189,6 +190,14 @@ impl Batch {
                 None => self.jobs.push(job),
             }
         }
+    }
+
+    /// Those that were there before and are not any more: somebody may have deleted them.
+    fn missing(&self, config: &Config) -> impl Iterator<Item = String> {
+        let wishes = self.jobs.iter().map(|job| &job.wish);
+        wishes
+            .filter(|wish| !wish.must_be_absent && config.entry(&wish.agent_id).is_none())
+            .map(|wish| wish.agent_id.clone())
     }
 
     /// An entry that must be new and is there. One that may be there because of us counts as ours.
