@@ -25,7 +25,7 @@ static QUIET: OnceCell<Mutex<Gateway>> = OnceCell::const_new();
 pub(crate) async fn shared() -> &'static Gateway {
     SHARED
         .get_or_init(|| async {
-            let options = GatewayOptions::new("shared").configure(|config| {
+            let options = GatewayOptions::new("operator-shared").configure(|config| {
                 with_foreign(config);
                 // With a block of its own: nobody is silenced by the first of ours.
                 config["agents"]["entries"]["watchman"] = json!({
