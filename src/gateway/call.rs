@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::{
@@ -58,18 +59,33 @@ impl Link {
         self.call("agents.delete", &params, DELETE).await
     }
 
-    /// Has the gateway forget that it deleted an agent of this id once. It remembers that for ever, and an agent that comes back by a
-    /// config write is refused its scheduled jobs; then the gateway restarts itself at that write and at every later one of anybody.
-    /// Answers whether it is forgotten: false while the agent is not in the config document. Changes nothing else.
+    /// Creates an agent in `workspace`, a path on the gateway; `None` leaves the place to the gateway, which writes it into the entry.
+    ///
+    /// Not how agents are made otherwise, since it costs a config write each. But it is the one way on which the gateway forgets in
+    /// time that it deleted an agent of this id before: one that comes back by a patch is refused its scheduled jobs, and then the
+    /// gateway restarts itself at that write and at every later one of anybody.
+    pub async fn agents_create(
+        &self,
+        agent_id: &str,
+        workspace: Option<&str>,
+    ) -> Result<(), CallError> {
+        let mut params = json!({ "name": agent_id });
+        if let (Some(workspace), Some(params)) = (workspace, params.as_object_mut()) {
+            params.insert("workspace".to_owned(), json!(workspace));
+        }
+        let IgnoredAny = self.call("agents.create", &params, WRITE).await?;
+        Ok(())
+    }
+
+    /// Has the gateway forget that it deleted an agent of this id, where the agent stands in the config document again. Answers
+    /// whether it is forgotten: false while it is not in the document. Changes nothing else.
     ///
     /// `agents.create` takes the id back before it refuses to create what is there. The workspace is one that cannot be made, so that
     /// nothing is created where the agent is not there.
     pub async fn agents_readmit(&self, agent_id: &str) -> Result<bool, CallError> {
-        let params = json!({ "name": agent_id, "workspace": "/dev/null/none" });
-        match self.call("agents.create", &params, WRITE).await {
+        match self.agents_create(agent_id, Some("/dev/null/none")).await {
             Err(CallError::AgentExists { .. }) => Ok(true),
-            Ok(serde::de::IgnoredAny)
-            | Err(CallError::Rejected { .. } | CallError::Unavailable { .. }) => Ok(false),
+            Ok(()) | Err(CallError::Rejected { .. } | CallError::Unavailable { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -1,7 +1,7 @@
 //! A gateway of a few lines for unit tests: it speaks the protocol over a pipe and keeps one config document. What it is for: losing
 //! answers, lagging, refusing and dying at a chosen moment. How a real gateway behaves otherwise is tested on real ones.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) faults: BTreeMap<&'static str, VecDeque<Fault>>,
     /// Paths that make a patch be refused without saying why.
     pub(super) unnamed_poison: Option<String>,
+    /// Agents that were deleted and not created again since: a patch must not bring them back.
+    deleted: BTreeSet<String>,
     /// Requests so far: method and when.
     pub(super) requests: Vec<(String, Instant)>,
     pub(super) connections: usize,
@@ -74,6 +76,7 @@ impl Fake {
                 beating: vec!["main".to_owned()],
                 faults: BTreeMap::new(),
                 unnamed_poison: None,
+                deleted: BTreeSet::new(),
                 requests: Vec::new(),
                 connections: 0,
                 closers: Vec::new(),
@@ -263,7 +266,12 @@ impl State {
         }
     }
 
-    fn execute(&mut self, method: &str, params: &Value, connection: usize) -> Result<Value, Value> {
+    pub(super) fn execute(
+        &mut self,
+        method: &str,
+        params: &Value,
+        connection: usize,
+    ) -> Result<Value, Value> {
         let refused = |message: &str| json!({"code": "INVALID_REQUEST", "message": message});
         match method {
             "connect" => Ok(json!({
@@ -290,6 +298,13 @@ impl State {
                     return Err(refused("something in there is wrong"));
                 }
                 json_patch::merge(&mut self.document, &serde_json::from_str(raw).unwrap());
+                let entries = &self.document["agents"]["entries"];
+                for id in &self.deleted {
+                    assert!(
+                        entries.get(id).is_none(),
+                        "restarts itself: {id} was deleted"
+                    );
+                }
                 self.changed();
                 Ok(json!({"ok": true, "hash": self.hash()}))
             }
@@ -299,8 +314,24 @@ impl State {
                 if entries.remove(id).is_none() {
                     return Err(refused(&format!("agent \"{id}\" not found")));
                 }
+                self.deleted.insert(id.to_owned());
                 self.changed();
                 Ok(json!({"ok": true, "agentId": id}))
+            }
+            "agents.create" => {
+                let id = params["name"].as_str().unwrap();
+                self.deleted.remove(id);
+                let entries = self.document["agents"]["entries"].as_object_mut().unwrap();
+                if entries.contains_key(id) {
+                    return Err(refused(&format!("agent \"{id}\" already exists")));
+                }
+                let workspace = params["workspace"].as_str().unwrap_or("/default");
+                entries.insert(
+                    id.to_owned(),
+                    json!({"name": id, "workspace": workspace, "agentDir": "/agents", "identity": {"name": id}}),
+                );
+                self.changed();
+                Ok(json!({"ok": true, "agentId": id, "name": id, "workspace": workspace}))
             }
             "cron.list" => {
                 let jobs: Vec<Value> = self.heartbeats().iter().map(|id| {

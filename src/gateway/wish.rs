@@ -25,6 +25,8 @@ pub struct EntryWish {
     pub unset: BTreeSet<String>,
     /// Refuse with `WriteError::Exists` when the entry is there before our first write.
     pub must_be_absent: bool,
+    /// The entry was confirmed to be there once: where it is not, somebody took it out, and may have deleted the agent.
+    pub was_confirmed: bool,
     /// What to do about heartbeats of agents that are not ours.
     pub foreign_heartbeats: ForeignHeartbeats,
 }

@@ -28,6 +28,8 @@ const QUEUE: usize = 1024;
 const SERIES: SignedDuration = SignedDuration::from_mins(6);
 /// Longest note, in bytes; the API server refuses more than 1 kB.
 const LONGEST_NOTE: usize = 1000;
+/// Longest name of an object, in bytes.
+const LONGEST_NAME: usize = 253;
 
 /// What is to be told: two of these that are equal are one event with a count.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -147,8 +149,7 @@ impl Publisher {
 fn event(news: &News, object: ObjectReference, now: Timestamp) -> Event {
     Event {
         metadata: ObjectMeta {
-            // The server cuts it as needed.
-            generate_name: object.name.as_ref().map(|name| format!("{name}.")),
+            name: object.name.as_deref().map(|object| name(object, now)),
             namespace: object.namespace.clone(),
             ..ObjectMeta::default()
         },
@@ -164,9 +165,26 @@ fn event(news: &News, object: ObjectReference, now: Timestamp) -> Event {
     }
 }
 
+/// The name of an event, as client-go makes it: that of the object, and the time in nanoseconds, in hex.
+fn name(object: &str, now: Timestamp) -> String {
+    let suffix = format!(".{:x}", now.as_nanosecond());
+    let at = object.floor_char_boundary(LONGEST_NAME - suffix.len());
+    let object = object[..at].trim_end_matches(['.', '-']);
+    format!("{object}{suffix}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_is_called_after_its_object_as_far_as_names_may_be_long() {
+        let now = Timestamp::from_second(1).unwrap();
+        assert_eq!(name("scout", now), "scout.3b9aca00");
+        let long = name(&format!("{}.tail", "a".repeat(243)), now);
+        assert_eq!(long, format!("{}.3b9aca00", "a".repeat(243)));
+        assert!(name(&"a".repeat(253), Timestamp::MAX).len() <= LONGEST_NAME);
+    }
 
     #[test]
     fn a_note_that_is_too_long_is_cut_between_characters() {

@@ -1,40 +1,29 @@
 //! Agents that come back under an id that the gateway deleted before: it remembers the deletion, and would schedule nothing for them
 //! and restart itself at every write.
 
-use mission_operator::gateway::{Class, WriteError, Writer};
 use serde_json::json;
 
-use crate::world::{KEY, World, own, run, up, wish_with};
+use crate::world::{own, run, wish_with};
 
-/// Tries again what passes by itself, as the controller does, on whatever process the gateway runs by then.
-async fn insist<T>(world: &World, attempt: impl AsyncFn(Writer) -> Result<T, WriteError>) -> T {
-    loop {
-        up(&world.link()).await;
-        let Some(writer) = world.pool.writer(KEY) else {
-            continue;
-        };
-        match attempt(writer).await {
-            Ok(done) => return done,
-            Err(error) => assert!(
-                matches!(error.class(), Class::Transient | Class::Waiting),
-                "{error}"
-            ),
-        }
-    }
-}
-
-/// Whether the gateway restarts itself meanwhile is a matter of some 200 ms, so that is not what is asked here.
 #[test]
-fn an_agent_can_be_deleted_and_come_back_again_and_again() {
+fn an_agent_that_was_deleted_comes_back_again_and_again_on_the_same_gateway_process() {
     run(async {
         let world = own().await;
+        let boot_id = world.link().hello().unwrap().boot_id.clone();
+        let writer = world.writer();
         let beats = wish_with("returner", &[("heartbeat.every", json!("50m"))]);
         for _ in 0..3 {
-            let applied = insist(&world, async |writer| writer.apply(beats.clone()).await).await;
+            let applied = writer.apply(beats.clone()).await.unwrap();
             assert_eq!(applied.entry["heartbeat"]["every"], "50m");
-            insist(&world, async |writer| writer.delete("returner", true).await).await;
+            assert!(applied.heartbeat_job.is_some(), "{applied:?}");
+            // What the gateway could not schedule would make it restart itself at this.
+            writer.apply(wish_with("neighbour", &[])).await.unwrap();
+            writer.delete("returner", true).await.unwrap();
+            writer.delete("neighbour", true).await.unwrap();
             assert!(world.entries().await.get("returner").is_none());
         }
+        let process = world.link().hello().unwrap();
+        assert_eq!(process.boot_id, boot_id);
     });
 }
 

@@ -168,6 +168,7 @@ pub(crate) fn wish(agent_id: &str) -> EntryWish {
         set: [("name".to_owned(), json!(agent_id))].into(),
         unset: BTreeSet::new(),
         must_be_absent: false,
+        was_confirmed: false,
         foreign_heartbeats: ForeignHeartbeats::Keep,
     }
 }

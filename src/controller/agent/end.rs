@@ -151,6 +151,7 @@ async fn retire(
             .cloned()
             .collect(),
         must_be_absent: false,
+        was_confirmed: false,
         foreign_heartbeats: gateway::ForeignHeartbeats::Stop,
     };
     // Twice: an agent that is alone on a gateway can have another workspace once its entry has changed (seen on 2026.9.6).

@@ -133,6 +133,7 @@ impl Visit<'_> {
                 set,
                 unset,
                 must_be_absent,
+                was_confirmed: self.status.entry_sha256.is_some(),
                 foreign_heartbeats,
             })
             .await

@@ -91,6 +91,7 @@ fn any_wishes() -> impl Strategy<Value = Vec<EntryWish>> {
                         .collect(),
                     unset: unset.into_iter().map(str::to_owned).collect(),
                     must_be_absent: false,
+                    was_confirmed: false,
                     foreign_heartbeats: if keep {
                         ForeignHeartbeats::Keep
                     } else {

@@ -11,6 +11,7 @@ fn wish(agent_id: &str, set: Value, unset: &[&str]) -> EntryWish {
         set: set.into_iter().collect(),
         unset: unset.iter().map(|path| (*path).to_owned()).collect(),
         must_be_absent: false,
+        was_confirmed: false,
         foreign_heartbeats: ForeignHeartbeats::Keep,
     }
 }

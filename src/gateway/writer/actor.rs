@@ -12,7 +12,6 @@ use super::super::difference::Difference;
 use super::super::members::Members;
 use super::super::{CallError, Config, Issue, Link, WriteError};
 use super::budget::Budget;
-use super::comeback::readmitting;
 use super::queue::{Job, Queue, Turn};
 
 /// Wishes are collected until none came for this long ...
@@ -134,11 +133,9 @@ impl Hands {
         self.budget.spend().await;
         let started = Instant::now();
         let patch = difference.clone().into_patch();
-        let coming_back = self.deleted.intersection(&difference.changed).cloned();
-        let write = link.config_patch(&patch, &difference.replace_paths, base_hash);
-        let (outcome, forgotten) = readmitting(&link, coming_back.collect(), write).await;
-        self.deleted
-            .retain(|agent_id| !forgotten.contains(agent_id));
+        let outcome = link
+            .config_patch(&patch, &difference.replace_paths, base_hash)
+            .await;
         self.members.forget_observed();
         tracing::info!(
             agents = difference.changed.len(),

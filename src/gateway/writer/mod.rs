@@ -1,13 +1,11 @@
 //! The one writer of a gateway process's config document. Every change of the document costs the gateway seconds, invalidates every
 //! other change's base, and two unsynchronised deletes make the gateway restart itself; so all of them pass through one task.
 //!
-//! `queue` orders what waits, `budget` keeps the rate, `blame` finds whose wish was refused, `patch` and `single` write,
-//! `comeback` has the gateway forget deletions.
+//! `queue` orders what waits, `budget` keeps the rate, `blame` finds whose wish was refused, `patch` and `single` write.
 
 mod actor;
 mod blame;
 mod budget;
-mod comeback;
 mod patch;
 mod queue;
 mod single;
@@ -80,7 +78,7 @@ impl Writer {
             Job::Wish(WishJob {
                 wish,
                 queued,
-                uncertain: false,
+                may_be_ours: false,
                 reply,
             }),
             answer,

@@ -19,6 +19,9 @@ use super::queue::WishJob;
 const SCHEDULE_WAIT: Duration = Duration::from_secs(10);
 const SCHEDULE_POLL: Duration = Duration::from_millis(250);
 
+/// Paths of an entry that `agents.create` fills.
+const CREATED_WITH: [&str; 4] = ["name", "workspace", "agentDir", "identity.name"];
+
 /// Wishes that are written together, and what is known about them.
 struct Batch {
     jobs: Vec<WishJob>,
@@ -45,10 +48,13 @@ impl Hands {
                 Err(error) => return batch.fail(&error),
             };
             batch.answer_existing(&config);
+            self.deleted.extend(batch.missing(&config));
+            if self.create_returning(&mut batch, &config).await {
+                continue;
+            }
             if batch.jobs.is_empty() {
                 return Vec::new();
             }
-            self.deleted.extend(batch.missing(&config));
             let beating = match self.beating(&config, &batch.wishes()).await {
                 Ok(beating) => beating,
                 Err(error) => return batch.fail(&error.into()),
@@ -62,7 +68,7 @@ impl Hands {
             }
             match self.send(&difference, &config.hash).await {
                 Sent::Written => {
-                    batch.touched.extend(difference.changed);
+                    batch.mark_written(&difference.changed);
                     let base = config.hash;
                     let settled = self.settled(|config| config.hash != base).await;
                     // What was observed while the change was under way is old too.
@@ -74,7 +80,7 @@ impl Hands {
                 }
                 Sent::Again(error) => last_error = error,
                 Sent::Uncertain(error) => {
-                    batch.mark_uncertain(&difference.changed);
+                    batch.mark_written(&difference.changed);
                     last_error = error;
                 }
                 Sent::Refused { message, issues } => match blame(&difference.changed, &issues) {
@@ -88,6 +94,40 @@ impl Hands {
             }
         }
         batch.fail(&last_error.into())
+    }
+
+    /// Creates those agents of this batch that come back under an id that the gateway has deleted, in the only way on which it
+    /// forgets that; their wishes then take back what they do not want of it. Answers whether the document has changed.
+    async fn create_returning(&mut self, batch: &mut Batch, config: &Config) -> bool {
+        let returning: Vec<(String, Option<String>)> = batch
+            .jobs
+            .iter()
+            .map(|job| &job.wish)
+            .filter(|wish| self.deleted.contains(&wish.agent_id))
+            .filter(|wish| config.entry(&wish.agent_id).is_none())
+            .map(|wish| {
+                let workspace = wish.set.get("workspace").and_then(Value::as_str);
+                (wish.agent_id.clone(), workspace.map(str::to_owned))
+            })
+            .collect();
+        for (agent_id, workspace) in &returning {
+            let created = async {
+                let link = self.link().await?;
+                link.agents_create(agent_id, workspace.as_deref()).await
+            };
+            let created = created.await;
+            self.members.forget_observed();
+            tracing::info!(agent_id, outcome = ?created, "agent created that was deleted before");
+            match created {
+                Ok(()) | Err(CallError::AgentExists { .. }) => {
+                    self.deleted.remove(agent_id);
+                    batch.mark_created(agent_id);
+                }
+                Err(error) => batch
+                    .answer(|job| (job.wish.agent_id == *agent_id).then(|| error.clone().into())),
+            }
+        }
+        !returning.is_empty()
     }
 
     /// The agents that beat now, where it matters.
@@ -192,11 +232,11 @@ impl Batch {
         }
     }
 
-    /// Those that were there before and are not any more: somebody may have deleted them.
+    /// Those that were there once and are not any more: somebody may have deleted them.
     fn missing(&self, config: &Config) -> impl Iterator<Item = String> {
         let wishes = self.jobs.iter().map(|job| &job.wish);
         wishes
-            .filter(|wish| !wish.must_be_absent && config.entry(&wish.agent_id).is_none())
+            .filter(|wish| wish.was_confirmed && config.entry(&wish.agent_id).is_none())
             .map(|wish| wish.agent_id.clone())
     }
 
@@ -206,7 +246,7 @@ impl Batch {
         self.answer(|job| {
             let there = config.entry(&job.wish.agent_id).is_some()
                 || (implicit && job.wish.agent_id == super::super::difference::IMPLICIT_AGENT);
-            (job.wish.must_be_absent && !job.uncertain && there).then_some(WriteError::Exists)
+            (job.wish.must_be_absent && !job.may_be_ours && there).then_some(WriteError::Exists)
         });
     }
 
@@ -220,11 +260,24 @@ impl Batch {
         });
     }
 
-    fn mark_uncertain(&mut self, changed: &BTreeSet<String>) {
+    /// These were written, or may have been.
+    fn mark_written(&mut self, changed: &BTreeSet<String>) {
         for job in &mut self.jobs {
-            job.uncertain |= changed.contains(&job.wish.agent_id);
+            job.may_be_ours |= changed.contains(&job.wish.agent_id);
         }
         self.touched.extend(changed.iter().cloned());
+    }
+
+    /// `agents.create` has made this one. What it writes of itself is unset where it is not wished.
+    fn mark_created(&mut self, agent_id: &str) {
+        self.mark_written(&BTreeSet::from([agent_id.to_owned()]));
+        let created = self
+            .jobs
+            .iter_mut()
+            .filter(|job| job.wish.agent_id == agent_id);
+        for job in created {
+            job.wish.unset.extend(CREATED_WITH.map(str::to_owned));
+        }
     }
 
     /// Somebody in here is refused and the gateway does not say who: the halves are written on their own, which finds one culprit

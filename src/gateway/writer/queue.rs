@@ -13,8 +13,8 @@ use super::{Applied, Deleted};
 pub(super) struct WishJob {
     pub(super) wish: EntryWish,
     pub(super) queued: Instant,
-    /// A patch with this wish was sent and its outcome is unknown: the entry may be there because of us.
-    pub(super) uncertain: bool,
+    /// A patch with this wish was sent: the entry may be there because of us.
+    pub(super) may_be_ours: bool,
     pub(super) reply: oneshot::Sender<Result<Applied, WriteError>>,
 }
 
@@ -153,10 +153,11 @@ mod tests {
                 set: BTreeMap::new(),
                 unset: BTreeSet::new(),
                 must_be_absent: false,
+                was_confirmed: false,
                 foreign_heartbeats: ForeignHeartbeats::Keep,
             },
             queued: Instant::now(),
-            uncertain: false,
+            may_be_ours: false,
             reply: oneshot::channel().0,
         })
     }

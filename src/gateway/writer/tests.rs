@@ -56,15 +56,9 @@ fn wish(agent_id: &str) -> EntryWish {
         agent_id: agent_id.to_owned(),
         set: BTreeMap::from([("name".to_owned(), json!(agent_id))]),
         unset: BTreeSet::new(),
-        must_be_absent: false,
-        foreign_heartbeats: ForeignHeartbeats::Keep,
-    }
-}
-
-fn new(agent_id: &str) -> EntryWish {
-    EntryWish {
         must_be_absent: true,
-        ..wish(agent_id)
+        was_confirmed: false,
+        foreign_heartbeats: ForeignHeartbeats::Keep,
     }
 }
 
@@ -83,7 +77,7 @@ async fn wishes_are_collected_into_one_patch_and_answered_one_by_one() {
         let writer = writer.clone();
         async move {
             tokio::time::sleep(Duration::from_millis(n * 40)).await;
-            writer.apply(new(&format!("a{n}"))).await
+            writer.apply(wish(&format!("a{n}"))).await
         }
     }))
     .await;
@@ -120,7 +114,7 @@ async fn somebody_elses_write_in_between_leads_to_another_read() {
     let conflict = json!({"code": "INVALID_REQUEST", "message": "config changed since last load; re-run config.get and retry"});
     fake.fault("config.patch", Fault::Refuse(conflict));
     let reads = fake.count("config.get");
-    assert!(writer.apply(new("a")).await.unwrap().wrote);
+    assert!(writer.apply(wish("a")).await.unwrap().wrote);
     assert_eq!(fake.count("config.patch"), 2);
     // Before each write, and after the one that went through.
     assert!(fake.count("config.get") - reads >= 3);
@@ -131,16 +125,16 @@ async fn a_write_whose_answer_was_lost_is_judged_by_what_is_there() {
     let fake = Fake::new();
     let (_pool, writer) = pool(&fake).await;
     fake.fault("config.patch", Fault::LoseAnswer);
-    let applied = writer.apply(new("a")).await.unwrap();
+    let applied = writer.apply(wish("a")).await.unwrap();
     assert!(applied.wrote);
     assert_eq!(fake.count("config.patch"), 1);
 
     fake.fault("config.patch", Fault::LoseRequest);
-    assert!(writer.apply(new("b")).await.unwrap().wrote);
+    assert!(writer.apply(wish("b")).await.unwrap().wrote);
     assert_eq!(fake.count("config.patch"), 3);
     // What was really there before is still refused.
     assert!(matches!(
-        writer.apply(new("b")).await,
+        writer.apply(wish("b")).await,
         Err(WriteError::Exists)
     ));
 }
@@ -154,6 +148,35 @@ async fn a_deletion_whose_answer_was_lost_is_a_deletion() {
     assert_eq!(writer.delete("a", true).await.unwrap(), Deleted::Deleted);
     assert_eq!(writer.delete("a", true).await.unwrap(), Deleted::Missing);
     assert_eq!(fake.count("agents.delete"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_comes_back_is_created_and_stands_there_as_wished() {
+    let fake = Fake::new();
+    let (_pool, writer) = pool(&fake).await;
+    writer.apply(beating("a")).await.unwrap();
+    writer.delete("a", true).await.unwrap();
+    let before = fake.count("config.patch");
+    let (back, other) = tokio::join!(writer.apply(beating("a")), writer.apply(beating("b")));
+    assert_eq!(back.unwrap().heartbeat_job.as_deref(), Some("job-a"));
+    assert!(other.unwrap().wrote);
+    assert_eq!(fake.count("agents.create"), 1);
+    assert_eq!(fake.count("config.patch") - before, 1);
+    let entries = fake.entries();
+    assert_eq!(
+        entries["a"],
+        json!({"name": "a", "heartbeat": {"every": "10m"}})
+    );
+
+    // Somebody else deletes it, and it is known that it was there.
+    fake.with(|state| state.execute("agents.delete", &json!({"agentId": "a"}), 0))
+        .unwrap();
+    let mut known = beating("a");
+    known.must_be_absent = false;
+    known.was_confirmed = true;
+    let back = writer.apply(known).await.unwrap();
+    assert_eq!(back.heartbeat_job.as_deref(), Some("job-a"));
+    assert_eq!(fake.count("agents.create"), 2);
 }
 
 #[tokio::test(start_paused = true)]
