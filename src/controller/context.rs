@@ -116,6 +116,12 @@ impl Context {
         Arc::clone(journal)
     }
 
+    /// The journal of a Gateway that was reconciled before.
+    pub(super) fn known_journal(&self, gateway_uid: &str) -> Option<Arc<KeptHeartbeats>> {
+        let journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
+        journals.get(gateway_uid).cloned()
+    }
+
     /// Whether the Agents of a Gateway are due for a comparison now, which is so once a round, and the time until they are due next.
     pub(super) fn resync(&self, gateway_uid: &str) -> (bool, Duration) {
         let now = Instant::now();

@@ -149,7 +149,8 @@ impl Visit<'_> {
                     // Somebody removed the agent, perhaps with its files: a Seed file that is missing is written again, one that is there stays.
                     self.status
                         .files
-                        .retain(|file| file.state != FileState::Seeded);
+                        .retain(|file| file.state == FileState::Synced);
+                    seen.registered_again = true;
                 }
                 target.monitor = applied.heartbeat_job.or_else(|| target.monitor.take());
                 seen.entry = Some(applied.entry);

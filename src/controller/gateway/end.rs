@@ -1,6 +1,6 @@
 //! The end of a Gateway: it waits for the Agents on it, gives heartbeats of others back, and closes the link.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use kube::{
     Api, Resource, ResourceExt,
@@ -16,6 +16,7 @@ use crate::{
         context::Context,
         runner::{Next, ReconcileError},
     },
+    gateway::{Journal as _, WriteError},
     kube::apply,
     plan::gateway::waits_for,
 };
@@ -42,17 +43,16 @@ pub(super) async fn end(gateway: &Gateway, context: &Context) -> Result<Next, Re
         let deadline = context.settings.teardown_deadline;
         let left = deadline.saturating_sub(age_of_deletion(gateway));
         release_kept(gateway, context).await?;
-        if !context.journal(gateway).kept().is_empty() {
-            if !left.is_zero() && !is_shared(context, &uid) {
+        let kept = context.journal(gateway).kept();
+        if !kept.is_empty() && !hand_over(&kept, context, &uid).await? {
+            if !left.is_zero() {
                 return Ok(Next::Within(left.min(Duration::from_secs(2))));
             }
-            if !is_shared(context, &uid) {
-                context.warn(
+            context.warn(
                     &gateway.object_ref(&()),
                     "HeartbeatsLeft",
                     "The gateway is away, so the empty heartbeat blocks that kept agents of others beating stay in its config.",
                 );
-            }
         }
     }
     apply::remove_finalizer(&context.clients.request, gateway, FINALIZER).await?;
@@ -64,13 +64,25 @@ pub(super) async fn end(gateway: &Gateway, context: &Context) -> Result<Next, Re
     Ok(Next::Change)
 }
 
-/// Whether Agents are on the same gateway process through another Gateway object; then the kept heartbeats are that one's to release.
-fn is_shared(context: &Context, uid: &str) -> bool {
-    context
-        .pool
-        .siblings(uid)
+/// Where Agents are on the same gateway process through other Gateway objects, the kept heartbeats are theirs to release from now on;
+/// one that came later does not know of them yet. Answers whether there is such an object.
+async fn hand_over(
+    kept: &BTreeSet<String>,
+    context: &Context,
+    uid: &str,
+) -> Result<bool, ReconcileError> {
+    let mut siblings = context.pool.siblings(uid);
+    siblings.retain(|sibling| sibling != uid && !context.world.claims_on(sibling).is_empty());
+    let heirs: Vec<_> = siblings
         .iter()
-        .any(|sibling| sibling != uid && !context.world.claims_on(sibling).is_empty())
+        .filter_map(|sibling| context.known_journal(sibling))
+        .collect();
+    for heir in &heirs {
+        heir.record_kept(kept)
+            .await
+            .map_err(|error| WriteError::Journal(Arc::new(error)))?;
+    }
+    Ok(!heirs.is_empty())
 }
 
 /// The Agents that hold a claim, by `namespace/name`. The cache may lag behind a claim that was just made, so the last word is the API server's.

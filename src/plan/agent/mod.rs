@@ -60,6 +60,8 @@ pub struct Seen {
     pub entry: Option<Value>,
     /// Whether the gateway leaves new workspaces empty.
     pub skip_bootstrap: bool,
+    /// Whether the entry was missing, and was written again in this pass, of an Agent that had been confirmed.
+    pub registered_again: bool,
     /// The files; `None` while they were not looked at.
     pub files: Option<BTreeMap<FileName, SeenFile>>,
     /// The checklist.
@@ -195,13 +197,7 @@ pub fn plan(wanted: Wanted<'_>, record: &AgentStatus, seen: &Seen) -> Plan {
     }
     let mut plan = Plan::default();
     if let Some(seen_files) = &seen.files {
-        plan_files(
-            &mut plan,
-            wanted.workspace,
-            record,
-            seen_files,
-            seen.skip_bootstrap,
-        );
+        plan_files(&mut plan, wanted.workspace, record, seen_files, seen);
     }
     plan_checklist(
         &mut plan,
@@ -212,13 +208,20 @@ pub fn plan(wanted: Wanted<'_>, record: &AgentStatus, seen: &Seen) -> Plan {
     plan
 }
 
-/// Whether the Agent was confirmed before, or is being registered by us for the first time.
-fn origin(record: &AgentStatus) -> Origin {
+/// Whether the Agent was confirmed before, or is being registered by us for the first time. One that somebody removed with its files is
+/// new as well: the gateway has filled a new workspace, which shows in the BOOTSTRAP.md that it puts into no other.
+fn origin(record: &AgentStatus, registered_again: bool, bootstrap: Option<&SeenFile>) -> Origin {
     let first = record
         .places
         .iter()
         .any(|place| place.state == PlaceState::Claimed);
-    if first { Origin::Ours } else { Origin::Found }
+    let filled = bootstrap
+        .is_some_and(|file| matches!(file.listed, Listed::Present { size, .. } if size > 0));
+    if first || (registered_again && filled) {
+        Origin::Ours
+    } else {
+        Origin::Found
+    }
 }
 
 fn plan_files(
@@ -226,9 +229,14 @@ fn plan_files(
     workspace: &Workspace,
     record: &AgentStatus,
     seen: &BTreeMap<FileName, SeenFile>,
-    skip_bootstrap: bool,
+    agent: &Seen,
 ) {
-    let origin = origin(record);
+    let skip_bootstrap = agent.skip_bootstrap;
+    let origin = origin(
+        record,
+        agent.registered_again,
+        seen.get(&FileName::Bootstrap),
+    );
     let recorded = |name: FileName| record.files.iter().find(|file| file.name == name.as_str());
     for file in &workspace.files {
         let sha256 = entry::sha256(&file.text);

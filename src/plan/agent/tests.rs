@@ -47,6 +47,7 @@ impl Model {
         Seen {
             entry: self.entry.clone(),
             skip_bootstrap: self.skip_bootstrap,
+            registered_again: false,
             files: Some(FileName::ALL.map(|name| (name, file(name))).into()),
             checklist: match &self.checklist {
                 None => SeenChecklist::None,
@@ -354,6 +355,21 @@ fn a_bootstrap_of_the_gateways_own_is_emptied_once_at_first_registration() {
         0,
         "never again"
     );
+}
+
+#[test]
+fn an_agent_that_was_removed_with_its_files_is_new_and_one_that_kept_them_is_not() {
+    let filled = SeenFile {
+        listed: Listed::Present {
+            size: 9,
+            modified: None,
+        },
+        read: None,
+    };
+    let confirmed = record(PlaceState::Registered);
+    assert_eq!(origin(&confirmed, true, Some(&filled)), Origin::Ours);
+    assert_eq!(origin(&confirmed, true, None), Origin::Found);
+    assert_eq!(origin(&confirmed, false, Some(&filled)), Origin::Found);
 }
 
 #[test]
