@@ -110,7 +110,13 @@ fn program(bed: &Bed) -> PathBuf {
         let built = std::env::var_os("CARGO_BIN_EXE_mission-operator")
             .unwrap_or_else(|| env!("CARGO_BIN_EXE_mission-operator").into());
         let copy = bed.run.dir().join("mission-operator");
-        std::fs::copy(built, &copy).unwrap();
+        // By a process of its own: a child that another test starts meanwhile would inherit the file open for writing for a moment, and
+        // a program that is open for writing cannot be started.
+        let copied = std::process::Command::new("cp")
+            .arg(built)
+            .arg(&copy)
+            .status();
+        assert!(copied.unwrap().success());
         copy
     })
     .clone()
