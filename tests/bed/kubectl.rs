@@ -82,15 +82,6 @@ impl Kubectl {
         self.run_with(&["apply", "-f", "-"], manifest).await
     }
 
-    /// Applies a manifest server-side; for what is too long for the last-applied annotation.
-    pub(crate) async fn apply_server_side(&self, manifest: &str) -> Result<String> {
-        self.run_with(
-            &["apply", "--server-side", "--force-conflicts", "-f", "-"],
-            manifest,
-        )
-        .await
-    }
-
     /// Applies a file, or all files of a directory.
     pub(crate) async fn apply_path(&self, path: &Path) -> Result<String> {
         let path = path.display().to_string();

@@ -87,10 +87,11 @@ impl Run {
         self.logs().join(format!("{name}.log"))
     }
 
-    /// Creates and returns a directory for the state of the part called `name`.
+    /// Creates and returns a directory for the state of the part called `name`. A second part of that name is an error: what the first
+    /// one left there would be found by it.
     pub(crate) fn state(&self, name: &str) -> Result<PathBuf> {
         let dir = self.dir.join(name);
-        std::fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+        std::fs::create_dir(&dir).with_context(|| format!("creating {}", dir.display()))?;
         Ok(dir)
     }
 

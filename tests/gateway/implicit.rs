@@ -8,7 +8,7 @@ use crate::world::{KEY, World, run, wish_with};
 #[test]
 fn the_implicit_main_and_its_heartbeat_survive_our_first_agent() {
     run(async {
-        let world = World::start(GatewayOptions::new("implicit").without_config()).await;
+        let world = World::start(GatewayOptions::new("link-implicit").without_config()).await;
         let observed = world.pool.observe(KEY, None).await.unwrap();
         assert!(!observed.config.exists && observed.config.entries().is_none());
 

@@ -12,7 +12,7 @@ fn a_restarted_gateway_is_found_again_by_itself_and_known_for_another_process() 
     run(async {
         let secret = "test-password-0123456789";
         let world = World::start(
-            GatewayOptions::new("restart")
+            GatewayOptions::new("link-restart")
                 .credential(GatewayCredential::Password(secret.to_owned())),
         )
         .await;

@@ -133,16 +133,18 @@ static OWN: OnceCell<AsyncMutex<World>> = OnceCell::const_new();
 /// The gateway of the tests that mind only their own agents.
 pub(crate) async fn shared() -> &'static World {
     SHARED
-        .get_or_init(|| World::start(GatewayOptions::new("shared")))
+        .get_or_init(|| World::start(GatewayOptions::new("link-shared")))
         .await
 }
 
 /// A gateway that nobody else uses meanwhile.
 pub(crate) async fn own() -> MutexGuard<'static, World> {
-    OWN.get_or_init(|| async { AsyncMutex::new(World::start(GatewayOptions::new("own")).await) })
-        .await
-        .lock()
-        .await
+    OWN.get_or_init(|| async {
+        AsyncMutex::new(World::start(GatewayOptions::new("link-own")).await)
+    })
+    .await
+    .lock()
+    .await
 }
 
 /// Waits until a link is up.

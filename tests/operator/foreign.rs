@@ -172,6 +172,8 @@ fn where_heartbeats_of_others_are_not_kept_nothing_is_written_for_them() {
         assert_eq!(entry(&gateway, "main").await, json!({}));
         let beats: Vec<_> = beating(&gateway).await.into_keys().collect();
         assert_eq!(beats, [agent_id(&agent)]);
+        let note = team.event("main", "Warning", "HeartbeatsStopped").await;
+        assert!(note.contains("main, scribe"), "{note}");
         team.delete::<Agent>("only").await;
         let beats: Vec<_> = beating(&gateway).await.into_keys().collect();
         assert_eq!(beats, FOREIGN);
@@ -180,5 +182,22 @@ fn where_heartbeats_of_others_are_not_kept_nothing_is_written_for_them() {
         assert_eq!(entry(&gateway, "main").await, json!({}));
         assert_ne!(config(&gateway).await["agents"], Value::Null);
         team.disband().await;
+    });
+}
+
+#[test]
+fn a_namespace_that_goes_with_its_secret_takes_back_what_kept_heartbeats_of_others() {
+    run(async {
+        let gateway = quiet().await;
+        let before = config(&gateway).await["agents"].clone();
+        let team = Team::on(&gateway, "kept-briefly").await;
+        team.apply_spec::<Agent>("only", json!({"gatewayRef": {"name": "main"}}))
+            .await;
+        team.ready::<Agent>("only").await;
+        assert_eq!(entry(&gateway, "main").await, json!({"heartbeat": {}}));
+        team.disband().await;
+        assert_eq!(config(&gateway).await["agents"], before);
+        let own: Vec<_> = beating(&gateway).await.into_keys().collect();
+        assert_eq!(own, FOREIGN);
     });
 }

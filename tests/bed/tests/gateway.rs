@@ -9,7 +9,7 @@ use crate::bed::{
 #[tokio::test]
 async fn a_gateway_keeps_its_agents_over_a_restart_and_the_relay_counts_what_it_was_asked() {
     let bed = Bed::from_env();
-    let gateway = bed.gateway(GatewayOptions::new("own")).await.unwrap();
+    let gateway = bed.gateway(GatewayOptions::new("bed-own")).await.unwrap();
     let relay = Relay::start(gateway.port()).unwrap();
 
     let mut rpc = Rpc::connect(&relay.url(), gateway.secret()).await.unwrap();
