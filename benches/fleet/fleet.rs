@@ -10,7 +10,13 @@ use serde_json::{Value, json};
 use crate::bed::{gateway::Gateway, rpc::Rpc};
 
 /// The files of each agent.
-const FILES: [&str; 5] = ["AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md", "MEMORY.md"];
+const FILES: [&str; 5] = [
+    "AGENTS.md",
+    "SOUL.md",
+    "IDENTITY.md",
+    "USER.md",
+    "MEMORY.md",
+];
 
 /// Agents by id.
 #[derive(Debug)]

@@ -52,7 +52,7 @@ struct Arguments {
     /// The operator's program, instead of the one that was built with this.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_mission-operator"))]
     operator: PathBuf,
-    /// Further flags of the operator, such as --log=mission_operator=debug.
+    /// Further flags of the operator, such as `--log=debug`.
     #[arg(long = "flag", allow_hyphen_values = true)]
     flags: Vec<String>,
     /// Leave the logs of all parts behind, and say where.
@@ -95,7 +95,12 @@ async fn main() -> ExitCode {
 async fn bench(arguments: &Arguments) -> Result<()> {
     let tools = install::ensure().await?;
     let run = Run::create_temporary()?;
-    let measured = owning(&run, AtEnd::Stop, Box::pin(measure(&run, &tools, arguments))).await;
+    let measured = owning(
+        &run,
+        AtEnd::Stop,
+        Box::pin(measure(&run, &tools, arguments)),
+    )
+    .await;
     let report = measured.with_context(|| format!("logs are in {}", run.logs().display()))?;
     let path = report.write()?;
     eprintln!("\n{report}\nAlso in {}.", path.display());
@@ -124,7 +129,9 @@ async fn measure(run: &Run, tools: &Tools, arguments: &Arguments) -> Result<Repo
             converged: arguments.converged,
         };
         let (fleet, measured) = operator::measure(&stages, &options).await?;
-        measured.into_iter().for_each(|one| report.add(one));
+        for one in measured {
+            report.add(one);
+        }
         for way in &arguments.against {
             let measured = match way {
                 Way::Floor => floor::measure(&stages, &fleet).await?,

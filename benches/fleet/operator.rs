@@ -28,6 +28,10 @@ use crate::{
 const NAMESPACE: &str = "bench";
 /// What the ids of its agents begin with.
 pub(crate) const PREFIX: &str = "bench_";
+/// Short enough to wait for one, long enough to see what comes between two.
+const BETWEEN_COMPARISONS: &str = "--resync-interval=45s";
+/// So long without a call means that nothing is under way.
+const QUIET: Duration = Duration::from_secs(3);
 /// Longer than anything here may take.
 const PATIENCE: Duration = Duration::from_mins(10);
 
@@ -60,7 +64,11 @@ pub(crate) async fn measure(
             name,
             program: options.program.to_path_buf(),
             kubeconfig,
-            args: options.flags.to_vec(),
+            args: [BETWEEN_COMPARISONS.to_owned()]
+                .into_iter()
+                .filter(|_| options.converged)
+                .chain(options.flags.iter().cloned())
+                .collect(),
             env: Vec::new(),
         },
     )
@@ -86,7 +94,11 @@ impl Cluster {
         let size = options.size;
         let kubectl = self.plane.kubectl();
         let client = self.plane.client().await?;
-        let team = manifest::team(NAMESPACE, &self.stage.relay.url(), self.stage.gateway.secret());
+        let team = manifest::team(
+            NAMESPACE,
+            &self.stage.relay.url(),
+            self.stage.gateway.secret(),
+        );
         kubectl.apply(&team).await?;
         let gateways = Api::<GatewayObject>::namespaced(client.clone(), NAMESPACE);
         wait_for(
@@ -110,7 +122,10 @@ impl Cluster {
         };
         let ready = all_ready(client.clone(), size);
         let (applied, ()) = tokio::try_join!(applied, ready)?;
-        let mut measured = vec![self.stage.measured("operator", size, began, &Seen::default())];
+        let mut measured = vec![
+            self.stage
+                .measured("operator", size, began, &Seen::default()),
+        ];
         if let Some(first) = measured.first_mut() {
             first.trace.extend(self.requests_since(clock)?);
             first.trace.push(Span {
@@ -121,8 +136,65 @@ impl Cluster {
             });
             first.trace.sort_by(|a, b| a.first.total_cmp(&b.first));
         }
-        let _ = options.converged;
+        if options.converged {
+            measured.push(self.compared(size).await?);
+            measured.push(self.changed(&client, size).await?);
+        }
         Ok(measured)
+    }
+
+    /// One comparison of the whole fleet, in which nothing differs.
+    async fn compared(&self, size: usize) -> Result<Measured> {
+        let relay = &self.stage.relay;
+        self.quiet().await;
+        let before = relay.seen();
+        relay
+            .until(|now| now.methods.values().sum::<usize>() > before.methods.values().sum())
+            .await;
+        let began = Instant::now();
+        let listed = before.count("agents.files.list") + size;
+        relay
+            .until(|now| now.count("agents.files.list") >= listed)
+            .await;
+        self.quiet().await;
+        Ok(self
+            .stage
+            .measured("comparison, nothing differs", size, began, &before))
+    }
+
+    /// One Agent of the fleet gets another heartbeat and another name.
+    async fn changed(&self, client: &kube::Client, size: usize) -> Result<Measured> {
+        let before = self.stage.relay.seen();
+        let began = Instant::now();
+        let patch = r#"{"spec":{"displayName":"Another name","heartbeat":{"every":"2h"}}}"#;
+        let args = [
+            "-n",
+            NAMESPACE,
+            "patch",
+            "oca",
+            "a0",
+            "--type=merge",
+            "-p",
+            patch,
+        ];
+        self.plane.kubectl().run(&args).await?;
+        all_ready(client.clone(), size).await?;
+        Ok(self
+            .stage
+            .measured("one Agent changed", size, began, &before))
+    }
+
+    /// Waits until the gateway is not asked anything for a while. Liveness pings are no requests.
+    async fn quiet(&self) {
+        let mut asked = self.stage.relay.timeline().len();
+        loop {
+            tokio::time::sleep(QUIET).await;
+            let now = self.stage.relay.timeline().len();
+            if now == asked {
+                return;
+            }
+            asked = now;
+        }
     }
 
     /// The API server's requests since `clock` by who asked for what.
@@ -144,7 +216,10 @@ impl Cluster {
             };
             if let Ok(at) = Duration::try_from(at.duration_since(clock)) {
                 events.push((
-                    format!("{who}: {} {} {}", request.verb, request.resource, request.code),
+                    format!(
+                        "{who}: {} {} {}",
+                        request.verb, request.resource, request.code
+                    ),
                     at,
                 ));
             }

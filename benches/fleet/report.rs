@@ -65,10 +65,18 @@ impl fmt::Display for Report {
                 continue;
             };
             if let Some(floor) = self.seconds("floor", agents) {
-                writeln!(f, "\n{agents} Agents: operator / floor = {:.2}", operator / floor)?;
+                writeln!(
+                    f,
+                    "\n{agents} Agents: operator / floor = {:.2}",
+                    operator / floor
+                )?;
             }
             if let Some(naive) = self.seconds("naive", agents) {
-                writeln!(f, "\n{agents} Agents: naive / operator = {:.1}", naive / operator)?;
+                writeln!(
+                    f,
+                    "\n{agents} Agents: naive / operator = {:.1}",
+                    naive / operator
+                )?;
             }
         }
         for one in &self.measured {

@@ -243,9 +243,7 @@ async fn relay(client: TcpStream, gateway: TcpStream, shared: Shared) {
     let mut reader = RequestReader::default();
     let modes = shared.modes.clone();
     let upward = copy(from_client, to_gateway, modes, move |bytes| {
-        shared
-            .seen
-            .send_modify(|seen| seen.bytes_up += bytes.len());
+        shared.seen.send_modify(|seen| seen.bytes_up += bytes.len());
         for method in reader.read(bytes) {
             shared.notice(method);
         }
