@@ -8,7 +8,7 @@ BUILD = $(CARGO) build --locked --example bed --bin mission-operator
 BED = $(CARGO) run --quiet --locked --example bed --
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test install fmt lint crds
+.PHONY: help demo up down test bench install fmt lint crds
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,11 @@ down: require-cargo ## Stop what `make up` left running
 test: require-cargo ## Run all tests on real parts
 	@$(BUILD)
 	@$(BED) test
+
+# Sizes of the fleet.
+N ?= 25,100
+bench: require-cargo ## Measure what fleets of N=25,100 Agents cost a real gateway; about 15 minutes
+	$(CARGO) bench --locked --bench fleet -- --agents $(N) --converged
 
 install: require-cargo ## Install what the test bed needs, and nothing else
 	@$(BUILD)

@@ -91,7 +91,7 @@ pub struct RunArgs {
     #[arg(long, env = "MISSION_CLUSTER_ID", value_name = "ID")]
     pub cluster_id: Option<String>,
 
-    /// How many objects of one kind are reconciled at the same time (1 to 256).
+    /// How many objects of one kind are reconciled at the same time (1 to 256). One that waits for a config write is not counted.
     #[arg(
         long,
         env = "MISSION_CONCURRENCY",

@@ -8,6 +8,7 @@ mod context;
 mod gateway;
 mod journal;
 mod runner;
+mod slot;
 mod watch;
 mod world;
 
@@ -19,7 +20,7 @@ use kube::{
     Api, Resource, ResourceExt,
     runtime::{
         Controller,
-        controller::Config,
+        controller::{Action, Config},
         reflector::{ObjectRef, Store},
         watcher,
     },
@@ -34,6 +35,7 @@ use crate::{
     controller::{
         context::Context,
         runner::{Next, ReconcileError, Runner},
+        slot::{Slot, Slots},
         watch::Reporter,
         world::{Queues, World, Writers, queue},
     },
@@ -51,6 +53,9 @@ use crate::{
 /// Longest wait for running reconciles at the end: enough for most config writes, and well below the 30 s that Kubernetes gives a pod by
 /// default. What is cut off goes on after the next start.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Reconciles of one kind that may be under way, most of them waiting for a config write. Bounds memory: each holds its Agent's texts.
+const UNDER_WAY: u16 = 1024;
 
 /// Why the controllers cannot start.
 #[derive(Debug, Error)]
@@ -131,19 +136,19 @@ pub async fn run(
             world.gateways.clone(),
             gateway_queue,
             Part::new(metrics::Controller::gateway, &settings, &context, &stop),
-            |object, context| async move { gateway::reconcile(object, &context).await },
+            |object, context, _| async move { gateway::reconcile(object, &context).await },
         ),
         drive(
             world.boards.clone(),
             board_queue,
             Part::new(metrics::Controller::board, &settings, &context, &stop),
-            |object, context| async move { board::reconcile(object, &context).await },
+            |object, context, _| async move { board::reconcile(object, &context).await },
         ),
         drive(
             world.agents.clone(),
             agent_queue,
             Part::new(metrics::Controller::agent, &settings, &context, &stop),
-            |object, context| async move { agent::reconcile(object, &context).await },
+            |object, context, slot| async move { agent::reconcile(object, &context, &slot).await },
         ),
     );
     tokio::pin!(running);
@@ -161,7 +166,7 @@ pub async fn run(
 /// What one controller is driven with.
 struct Part {
     runner: Arc<Runner>,
-    concurrency: u16,
+    slots: Slots,
     context: Arc<Context>,
     stop: CancellationToken,
 }
@@ -175,7 +180,7 @@ impl Part {
     ) -> Self {
         Self {
             runner: Arc::new(Runner::new(controller, context.metrics.clone())),
-            concurrency: settings.concurrency,
+            slots: Slots::new(settings.concurrency),
             context: Arc::clone(context),
             stop: stop.clone(),
         }
@@ -187,30 +192,38 @@ async fn drive<K, F>(
     store: Store<K>,
     queue: impl Stream<Item = ObjectRef<K>> + Send + 'static,
     part: Part,
-    reconcile: impl Fn(Arc<K>, Arc<Context>) -> F + Clone + Send + Sync + 'static,
+    reconcile: impl Fn(Arc<K>, Arc<Context>, Slot) -> F + Clone + Send + Sync + 'static,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     F: Future<Output = Result<Next, ReconcileError>> + Send + 'static,
 {
     let Part {
         runner,
-        concurrency,
+        slots,
         context,
         stop,
     } = part;
     // The watches fill the store and the queue; the controller's own input stays silent.
     let silent = stream::pending::<watcher::Result<K>>();
+    let (newest, stopped) = (store.clone(), stop.clone());
     Controller::for_stream(silent, store)
-        .with_config(Config::default().concurrency(concurrency))
+        .with_config(Config::default().concurrency(UNDER_WAY))
         .reconcile_on(queue)
         .graceful_shutdown_on(async move { stop.cancelled().await })
         .run(
             move |object, context| {
                 let (runner, reconcile) = (Arc::clone(&runner), reconcile.clone());
+                let (slots, newest, stopped) = (slots.clone(), newest.clone(), stopped.clone());
                 async move {
+                    let slot = stopped.run_until_cancelled(slots.take()).await;
+                    // It may have changed, or gone, while it waited for its turn.
+                    let object = newest.get(&ObjectRef::from_obj(&*object));
+                    let (Some(slot), Some(object)) = (slot, object) else {
+                        return Ok(Action::await_change());
+                    };
                     let uid = object.uid().unwrap_or_default();
                     Ok::<_, std::convert::Infallible>(
-                        runner.run(&uid, reconcile(object, context)).await,
+                        runner.run(&uid, reconcile(object, context, slot)).await,
                     )
                 }
             },

@@ -1,12 +1,13 @@
 //! A relay on loopback between a client and a gateway: forwards every byte, reads along what the client asks.
 //!
 //! It counts connections and the methods of the requests as they are on the wire, which is the count that a gateway would
-//! make. Connections can be cut and refused, or left open with nothing coming through, from a chosen request on if need be.
+//! make, and when they came. Connections can be cut and refused, or left open with nothing coming through, from a chosen request on if need be.
 
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Instant,
 };
 
 use anyhow::{Context, Result};
@@ -39,6 +40,19 @@ pub(crate) struct Seen {
     pub(crate) refused: usize,
     /// Requests by method, `connect` included.
     pub(crate) methods: BTreeMap<String, usize>,
+    /// Bytes that clients sent, the WebSocket's own included.
+    pub(crate) bytes_up: usize,
+    /// Bytes that the gateway sent.
+    pub(crate) bytes_down: usize,
+}
+
+/// One request on the wire.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// When it passed the relay.
+    pub(crate) at: Instant,
+    /// What was asked.
+    pub(crate) method: String,
 }
 
 impl Seen {
@@ -56,6 +70,7 @@ pub(crate) struct Relay {
     seen: Arc<watch::Sender<Seen>>,
     /// The method whose next request is held back, and everything after it.
     hold_at: Arc<watch::Sender<Option<String>>>,
+    timeline: Arc<Mutex<Vec<Asked>>>,
 }
 
 /// What a relayed connection needs.
@@ -66,6 +81,7 @@ struct Shared {
     mode: Weak<watch::Sender<Mode>>,
     seen: Arc<watch::Sender<Seen>>,
     hold_at: Arc<watch::Sender<Option<String>>>,
+    timeline: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Relay {
@@ -79,6 +95,7 @@ impl Relay {
         let mode = Arc::new(mode);
         let seen = Arc::new(watch::Sender::new(Seen::default()));
         let hold_at = Arc::new(watch::Sender::new(None));
+        let timeline = Arc::<Mutex<Vec<Asked>>>::default();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build()?;
@@ -87,6 +104,7 @@ impl Relay {
             mode: Arc::downgrade(&mode),
             seen: Arc::clone(&seen),
             hold_at: Arc::clone(&hold_at),
+            timeline: Arc::clone(&timeline),
         };
         std::thread::Builder::new()
             .name(format!("relay-{}", address.port()))
@@ -99,6 +117,7 @@ impl Relay {
             mode,
             seen,
             hold_at,
+            timeline,
         })
     }
 
@@ -110,6 +129,14 @@ impl Relay {
     /// What was seen so far.
     pub(crate) fn seen(&self) -> Seen {
         self.seen.borrow().clone()
+    }
+
+    /// All requests so far, in the order in which they came.
+    pub(crate) fn timeline(&self) -> Vec<Asked> {
+        self.timeline
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits until what was seen is as `is_as_wanted` says.
@@ -210,10 +237,13 @@ async fn relay(client: TcpStream, gateway: TcpStream, shared: Shared) {
     let (from_client, to_client) = client.into_split();
     let (from_gateway, to_gateway) = gateway.into_split();
     let mut cut = shared.modes.clone();
-    let downward = copy(from_gateway, to_client, shared.modes.clone(), |_| {});
+    let downward = copy(from_gateway, to_client, shared.modes.clone(), |bytes| {
+        seen.send_modify(|seen| seen.bytes_down += bytes.len());
+    });
     let mut reader = RequestReader::default();
     let modes = shared.modes.clone();
     let upward = copy(from_client, to_gateway, modes, move |bytes| {
+        shared.seen.send_modify(|seen| seen.bytes_up += bytes.len());
         for method in reader.read(bytes) {
             shared.notice(method);
         }
@@ -240,6 +270,13 @@ impl Shared {
         if let (true, Some(mode)) = (held, self.mode.upgrade()) {
             mode.send_replace(Mode::Stall);
         }
+        self.timeline
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Asked {
+                at: Instant::now(),
+                method: method.clone(),
+            });
         self.seen
             .send_modify(|seen| *seen.methods.entry(method).or_default() += 1);
     }

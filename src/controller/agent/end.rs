@@ -18,6 +18,7 @@ use crate::{
         context::Context,
         gateway::age_of_deletion,
         runner::{Next, ReconcileError},
+        slot::Slot,
     },
     gateway::{self, CallError, Deleted, EntryWish, Link, WriteError},
     kube::apply,
@@ -28,7 +29,11 @@ use crate::{
 const RETRY: Duration = Duration::from_secs(30);
 
 /// Ends one Agent.
-pub(super) async fn end(agent: Arc<Agent>, context: &Context) -> Result<Next, ReconcileError> {
+pub(super) async fn end(
+    agent: Arc<Agent>,
+    context: &Context,
+    slot: &Slot,
+) -> Result<Next, ReconcileError> {
     if !agent
         .finalizers()
         .iter()
@@ -56,7 +61,7 @@ pub(super) async fn end(agent: Arc<Agent>, context: &Context) -> Result<Next, Re
         .get(&place.gateway_uid)
         .filter(|_| context.down_since(&place.gateway_uid).is_none());
     let error = match link {
-        Some(link) => match clean(&agent, &place, &link, context).await {
+        Some(link) => match clean(&agent, &place, &link, context, slot).await {
             Ok(()) => return let_go(&agent, context).await,
             Err(error) => Some(error),
         },
@@ -105,13 +110,14 @@ async fn clean(
     place: &Place,
     link: &Link,
     context: &Context,
+    slot: &Slot,
 ) -> Result<(), ReconcileError> {
     let writer = context
         .pool
         .writer(&place.gateway_uid)
         .ok_or(CallError::Disconnected { sent: false })?;
     context.metrics.plan_step("delete_agent");
-    match writer.delete(&place.agent_id, true).await {
+    match slot.lend(writer.delete(&place.agent_id, true)).await {
         Ok(Deleted::Deleted) => {
             let note = format!(
                 "Agent {:?} was deleted on Gateway {}; its files are in the gateway's trash.",

@@ -21,6 +21,7 @@ use crate::{
     controller::{
         context::Context,
         runner::{Next, ReconcileError},
+        slot::Slot,
     },
 };
 
@@ -28,12 +29,13 @@ use crate::{
 pub(super) async fn reconcile(
     agent: Arc<Agent>,
     context: &Context,
+    slot: &Slot,
 ) -> Result<Next, ReconcileError> {
     let agent = context.world.latest_agents.or_newer(agent);
     if agent.metadata.deletion_timestamp.is_some() {
-        return end::end(agent, context).await;
+        return end::end(agent, context, slot).await;
     }
-    let mut visit = visit::Visit::new(agent, context);
+    let mut visit = visit::Visit::new(agent, context, slot);
     let ended = visit.run().await;
     if let Err(error) = &ended {
         visit.failed(error);

@@ -127,17 +127,15 @@ impl Visit<'_> {
             ForeignHeartbeats::Stop => gateway::ForeignHeartbeats::Stop,
         };
         self.context.metrics.plan_step("write_entry");
-        match writer
-            .apply(EntryWish {
-                agent_id: id.clone(),
-                set,
-                unset,
-                must_be_absent,
-                was_confirmed: self.status.entry_sha256.is_some(),
-                foreign_heartbeats,
-            })
-            .await
-        {
+        let wish = EntryWish {
+            agent_id: id.clone(),
+            set,
+            unset,
+            must_be_absent,
+            was_confirmed: self.status.entry_sha256.is_some(),
+            foreign_heartbeats,
+        };
+        match self.slot.lend(writer.apply(wish)).await {
             Ok(applied) => {
                 if applied.wrote && cause == Cause::Drift {
                     self.corrected(&["config entry".to_owned()]);

@@ -20,6 +20,7 @@ use crate::{
         context::Context,
         gateway::down_for,
         runner::{Next, ReconcileError},
+        slot::Slot,
     },
     gateway::{Link, LinkState, Observed},
     plan::{
@@ -35,6 +36,7 @@ const BROKEN_CONFIG_WAIT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Visit<'a> {
     pub(super) context: &'a Context,
+    pub(super) slot: &'a Slot,
     pub(super) agent: Arc<Agent>,
     pub(super) status: AgentStatus,
     pub(super) judgements: Vec<Judgement>,
@@ -69,10 +71,11 @@ pub(super) struct Target {
 }
 
 impl<'a> Visit<'a> {
-    pub(super) fn new(agent: Arc<Agent>, context: &'a Context) -> Self {
+    pub(super) fn new(agent: Arc<Agent>, context: &'a Context, slot: &'a Slot) -> Self {
         let status = agent.status.clone().unwrap_or_default();
         Self {
             context,
+            slot,
             agent,
             status,
             judgements: Vec::new(),

@@ -80,6 +80,10 @@ impl Queue {
         self.jobs.push_back(job);
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
