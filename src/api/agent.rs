@@ -164,8 +164,11 @@ pub struct Place {
     pub gateway_uid: String,
     /// Id of the agent there.
     pub agent_id: String,
-    /// `Claimed`: the id was free and is ours to write. `Registered`: the gateway confirmed the agent.
+    /// `Claimed`: the id was free and is ours to write. `Registered`: the gateway confirmed the agent. `Returning`: it was removed there by somebody else and is written again.
     pub state: PlaceState,
+    /// SHA-256, in hex, of the keys that the claim was made to write: tells an entry that came by us, unconfirmed because of a crash, from one that somebody else made under the id meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry_sha256: Option<String>,
     /// Name of the Gateway.
     pub gateway: GatewayName,
 }
@@ -177,6 +180,8 @@ pub enum PlaceState {
     Claimed,
     /// The gateway confirmed the agent.
     Registered,
+    /// The gateway had confirmed it, somebody removed it there, and it is written again: its workspace may be a new one.
+    Returning,
 }
 
 /// One file as last confirmed by the gateway.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::Gateway,
-    controller::{journal::KeptHeartbeats, world::World},
+    controller::{journal::KeptHeartbeats, obstacles::Obstacles, world::World},
     gateway::{LinkState, Pool},
     kube::{client::Clients, events::Events},
     metrics::Metrics,
@@ -41,7 +41,10 @@ pub(super) struct Context {
     pub cluster_id: ClusterId,
     /// When the process began to reconcile.
     pub started: Instant,
+    /// What keeps objects from going on.
+    pub obstacles: Obstacles,
     journals: Mutex<HashMap<String, Arc<KeptHeartbeats>>>,
+    readmitted: Mutex<HashMap<String, String>>,
     asks: Mutex<HashMap<String, String>>,
     resyncs: Mutex<HashMap<String, Resync>>,
 }
@@ -80,7 +83,9 @@ impl Context {
             settings,
             cluster_id,
             started: Instant::now(),
+            obstacles: Obstacles::default(),
             journals: Mutex::default(),
+            readmitted: Mutex::default(),
             asks: Mutex::default(),
             resyncs: Mutex::default(),
         }
@@ -148,12 +153,25 @@ impl Context {
             .is_none_or(|before| before != asked)
     }
 
+    /// Whether the gateway process `boot_id` was not asked before to forget that it once deleted an agent of this Agent's id.
+    pub(super) fn is_first_readmission(&self, uid: &str, boot_id: &str) -> bool {
+        let mut asked = self
+            .readmitted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        asked
+            .insert(uid.to_owned(), boot_id.to_owned())
+            .is_none_or(|before| before != boot_id)
+    }
+
     /// Forgets an Agent that is gone.
     pub(super) fn forget_agent(&self, uid: &str) {
-        self.asks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid);
+        self.obstacles.forget(uid);
+        for map in [&self.asks, &self.readmitted] {
+            map.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(uid);
+        }
     }
 
     /// Tells people that something went as it should. Nothing is created in a namespace that is being deleted.
@@ -178,6 +196,7 @@ impl Context {
 
     /// Forgets a Gateway that is gone.
     pub(super) fn forget_gateway(&self, gateway_uid: &str) {
+        self.obstacles.forget(gateway_uid);
         self.journals
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -66,20 +66,15 @@ impl KeptHeartbeats {
             .clone()
     }
 
-    /// Empties the record, after the blocks were taken out again.
-    pub(super) async fn clear(&self) -> Result<(), kube::Error> {
-        let released = self.kept();
-        self.write(&BTreeSet::new()).await?;
-        let names = released.into_iter().collect::<Vec<_>>().join(", ");
-        self.events.normal(
-            &self.gateway,
-            "HeartbeatsReleased",
-            format!("No agent of this operator has a heartbeat on the gateway any more; the empty block was taken out of {names} again."),
-        );
-        Ok(())
+    async fn write(&self, kept: &BTreeSet<String>) -> Result<(), JournalError> {
+        let written = self.patch(kept).await;
+        written.map_err(|error| JournalError {
+            message: "the Gateway's status could not be written".to_owned(),
+            source: Some(Box::new(error)),
+        })
     }
 
-    async fn write(&self, kept: &BTreeSet<String>) -> Result<(), kube::Error> {
+    async fn patch(&self, kept: &BTreeSet<String>) -> Result<(), kube::Error> {
         let api = Api::<Gateway>::namespaced(
             self.client.clone(),
             self.gateway.namespace.as_deref().unwrap_or_default(),
@@ -116,16 +111,37 @@ impl Journal for KeptHeartbeats {
             if kept == before {
                 return Ok(());
             }
-            self.write(&kept).await.map_err(|error| JournalError {
-                message: "the Gateway's status could not be written".to_owned(),
-                source: Some(Box::new(error)),
-            })?;
+            self.write(&kept).await?;
             let names = ids.iter().cloned().collect::<Vec<_>>().join(", ");
             self.events.normal(
                 &self.gateway,
                 "HeartbeatsKept",
                 format!(
                     "A first heartbeat block on the gateway silences every agent without one. So that {names} goes on beating, it gets an empty block; it is taken out with the last of ours. Set foreignHeartbeats: Stop to switch this off."
+                ),
+            );
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn forget_kept<'a>(
+        &'a self,
+        ids: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Result<(), JournalError>> {
+        async move {
+            let before = self.kept();
+            let released: Vec<String> = before.intersection(ids).cloned().collect();
+            if released.is_empty() {
+                return Ok(());
+            }
+            self.write(&before.difference(ids).cloned().collect()).await?;
+            let names = released.join(", ");
+            self.events.normal(
+                &self.gateway,
+                "HeartbeatsReleased",
+                format!(
+                    "No other agent on the gateway has a heartbeat block any more; the empty one was taken out of {names} again."
                 ),
             );
             Ok(())

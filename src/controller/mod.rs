@@ -7,6 +7,7 @@ mod board;
 mod context;
 mod gateway;
 mod journal;
+mod obstacles;
 mod runner;
 mod slot;
 mod watch;

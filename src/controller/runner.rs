@@ -65,6 +65,15 @@ impl ReconcileError {
         matches!(self, Self::Call(error) if error.class() == gateway::Class::Rejected)
     }
 
+    /// Whether the gateway is away, starting or busy: what is said of outages says it all.
+    pub(super) fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::Call(error) | Self::Write(WriteError::Call(error))
+                if matches!(error, CallError::Disconnected { .. } | CallError::Unavailable { .. })
+        )
+    }
+
     /// Whether it is worth a warning: what passes by itself is not.
     pub(super) fn is_expected(&self) -> bool {
         match self {

@@ -174,10 +174,16 @@ async fn say_invalid(
     let Some(object) = api.list(&selected).await?.items.into_iter().next() else {
         return Ok(());
     };
-    let message = format!(
+    let mut message = format!(
         "The stored object does not fit its schema ({}), probably because an older or newer version wrote it. Nothing is done with it. Edit it so that `kubectl apply` accepts it.",
         invalid.error
     );
+    if object.metadata.deletion_timestamp.is_some() {
+        let resource = &kind.plural;
+        message.push_str(&format!(
+            " Its deletion waits for that. To let go of it and leave what is on the gateway: kubectl patch {resource} {name} --type=merge -p '{{\"metadata\":{{\"finalizers\":null}}}}'"
+        ));
+    }
     let written = object
         .data
         .pointer("/status/conditions")

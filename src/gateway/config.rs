@@ -3,6 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+/// The agent that a gateway without a roster runs.
+pub(super) const IMPLICIT_AGENT: &str = "main";
+
 /// One problem the gateway sees in a config document.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Issue {
@@ -54,6 +57,15 @@ impl Config {
         self.entries()?.get(agent_id)
     }
 
+    /// What stands for one agent: its entry, or nothing at all (`null`) for the agent that a gateway without a roster runs.
+    #[must_use]
+    pub fn agent(&self, agent_id: &str) -> Option<&Value> {
+        match self.entries() {
+            Some(entries) => entries.get(agent_id),
+            None => (agent_id == IMPLICIT_AGENT).then_some(&Value::Null),
+        }
+    }
+
     /// Whether the running gateway has applied this document: the barrier between two changes.
     #[must_use]
     pub fn is_applied(&self) -> bool {
@@ -73,4 +85,28 @@ impl Config {
 /// `agents.entries` of a parsed document.
 pub(super) fn entries(parsed: &Value) -> Option<&Map<String, Value>> {
     parsed.pointer("/agents/entries")?.as_object()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_gateway_without_a_roster_runs_an_agent_main_all_the_same() {
+        let config = |parsed: Value| -> Config {
+            serde_json::from_value(
+                json!({"hash": "h", "parsed": parsed, "exists": true, "valid": true}),
+            )
+            .unwrap()
+        };
+        let implicit = config(json!({"agents": {"defaults": {}}}));
+        assert_eq!(implicit.agent("main"), Some(&Value::Null));
+        assert_eq!(implicit.agent("other"), None);
+        assert_eq!(implicit.entry("main"), None);
+        let authored = config(json!({"agents": {"entries": {"other": {"name": "O"}}}}));
+        assert_eq!(authored.agent("other"), Some(&json!({"name": "O"})));
+        assert_eq!(authored.agent("main"), None);
+    }
 }

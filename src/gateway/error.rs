@@ -89,7 +89,7 @@ pub enum LinkError {
     },
     /// It speaks the protocol, but not as we know it.
     #[error(
-        "the gateway's answer does not fit protocol 4: {message}; this operator needs OpenClaw 2026.8.1 or later"
+        "the gateway's answer does not fit protocol 4: {message}; this operator needs OpenClaw 2026.9.6 or later"
     )]
     Protocol {
         /// What did not fit.

@@ -13,6 +13,12 @@ pub trait Journal: Send + Sync + Debug {
         &'a self,
         ids: &'a BTreeSet<String>,
     ) -> BoxFuture<'a, Result<(), JournalError>>;
+
+    /// Forgets these agents, after their `heartbeat: {}` was taken back. Forgetting what is not recorded is success.
+    fn forget_kept<'a>(
+        &'a self,
+        ids: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Result<(), JournalError>>;
 }
 
 /// The record could not be made.

@@ -36,4 +36,4 @@ pub use observed::Observed;
 pub use pool::{Pool, PoolEvent, PoolEventKind, PoolOptions};
 pub use reply::{AgentRow, CronJob, Deletion, FileInfo, Listing, Model, Patched, Roster, Scratch};
 pub use wish::{EntryWish, ForeignHeartbeats};
-pub use writer::{Applied, Deleted, Writer};
+pub use writer::{Applied, Deleted, Released, Writer};

@@ -316,6 +316,7 @@ mod tests {
             gateway_uid: "uid".into(),
             agent_id: "x".into(),
             state: PlaceState::Claimed,
+            entry_sha256: None,
             gateway: wanted(),
         };
         young.status = Some(AgentStatus {

@@ -55,20 +55,29 @@ pub fn is_as_wanted(entry: &Value, keys: &Keys, surplus: &BTreeSet<String>) -> b
 }
 
 /// The agents that a first heartbeat block on the roster silences: on a roster without any block the `beating` ones beat by default, from
-/// the first block on only those with one do (seen on 2026.9.6).
+/// the first block on only those with one do (seen on 2026.9.6). In alphabetical order.
 #[must_use]
 pub fn silenced<'a>(
     entries: impl IntoIterator<Item = &'a Value>,
     beating: impl IntoIterator<Item = &'a str>,
-) -> Vec<&'a str> {
+) -> BTreeSet<&'a str> {
     let is_first = entries
         .into_iter()
         .all(|entry| entry.get("heartbeat").is_none_or(Value::is_null));
     if is_first {
         beating.into_iter().collect()
     } else {
-        Vec::new()
+        BTreeSet::new()
     }
+}
+
+/// The keys at these paths as an entry has them; those that it lacks are left out.
+#[must_use]
+pub fn taken(entry: &Value, paths: &[String]) -> Keys {
+    paths
+        .iter()
+        .filter_map(|path| Some((path.clone(), at(entry, path)?.clone())))
+        .collect()
 }
 
 /// What tells our own change from somebody else's: the SHA-256, in hex, of the keys and their values.
@@ -116,7 +125,10 @@ mod tests {
     #[test]
     fn only_the_first_heartbeat_block_silences_others() {
         let (bare, beats) = (json!({"name": "A"}), json!({"heartbeat": {}}));
-        assert_eq!(silenced([&bare], ["main"]), ["main"]);
+        assert_eq!(
+            silenced([&bare], ["scribe", "main"]),
+            BTreeSet::from(["main", "scribe"])
+        );
         assert!(silenced([&bare, &beats], ["main"]).is_empty());
         assert!(silenced([&bare], []).is_empty());
     }

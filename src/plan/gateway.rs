@@ -98,7 +98,7 @@ pub fn judge(
                 )
             } else {
                 let message = format!(
-                    "OpenClaw {version} lacks {}. No Agent is written to it; update the gateway to 2026.8.1 or later.",
+                    "OpenClaw {version} lacks {}. No Agent is written to it; update the gateway to 2026.9.6 or later.",
                     missing.join("; ")
                 );
                 Judgement::fails(COMPATIBLE, Reason::Incompatible, message)

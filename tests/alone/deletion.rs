@@ -207,6 +207,40 @@ fn with_the_gateway_there_everything_at_once_leaves_nothing_of_ours_and_all_of_o
 }
 
 #[test]
+fn an_operator_that_was_away_for_longer_than_the_deadline_cleans_up_all_the_same() {
+    alone("overdue", async |world| {
+        const DEADLINE: Duration = Duration::from_secs(5);
+        let deadline = format!("--teardown-deadline={}s", DEADLINE.as_secs());
+        world.start_operator(&[&deadline]).await;
+        world.apply_team("one").await;
+        let foreign = world.foreign().await;
+        world.apply(&agents("one", 0..3)).await;
+        world.agents_ready(3).await;
+        world.kill_operator().await;
+        let kubectl = world.kubectl();
+        let all = [
+            "delete",
+            "-n",
+            "one",
+            "--all",
+            "--wait=false",
+            "oca,ocb,ocgw",
+        ];
+        kubectl.run(&all).await.unwrap();
+        // What is awaited is the deletion's age.
+        tokio::time::sleep(DEADLINE + Duration::from_secs(1)).await;
+
+        world.start_operator(&[&deadline]).await;
+        for kind in ["oca", "ocgw"] {
+            let gone = ["wait", BOUND, "--for=delete", "-n", "one", "--all", kind];
+            kubectl.run(&gone).await.unwrap();
+        }
+        assert_eq!(world.our_roster().await, BTreeSet::new());
+        assert_eq!(world.foreign().await, foreign);
+    });
+}
+
+#[test]
 fn a_gateways_only_agent_is_let_go_without_our_heartbeat_and_mark() {
     alone("last", async |world| {
         world.start_operator(&[]).await;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use mission_operator::gateway::Released;
 use serde_json::json;
 
 use crate::bed::gateway::GatewayOptions;
@@ -34,9 +35,15 @@ fn main_goes_on_beating_when_our_first_heartbeat_comes_and_is_as_before_when_our
             ["beats".to_owned(), "main".to_owned()].into()
         );
 
+        let early = writer.release_kept(&main).await.unwrap();
+        assert_eq!(early, Released::StillNeeded, "main would fall silent");
+        assert_eq!(world.entries().await["main"]["heartbeat"], json!({}));
+
         writer.delete("beats", true).await.unwrap();
         assert_eq!(world.beating().await, main);
-        writer.release_kept(&world.journal.kept()).await.unwrap();
+        let last = writer.release_kept(&main).await.unwrap();
+        assert_eq!(last, Released::Done);
+        assert!(world.journal.kept().is_empty());
         assert_eq!(world.entries().await["main"], before);
         assert_eq!(world.beating().await, main);
         writer.delete("quiet", true).await.unwrap();

@@ -207,4 +207,14 @@ impl Journal for Notebook {
             Ok(())
         })
     }
+
+    fn forget_kept<'a>(
+        &'a self,
+        ids: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Result<(), JournalError>> {
+        Box::pin(async move {
+            self.kept.lock().unwrap().retain(|id| !ids.contains(id));
+            Ok(())
+        })
+    }
 }

@@ -1,5 +1,7 @@
 //! What is not ours: agents, heartbeats, settings and files of others, and ids that several want.
 
+use std::collections::BTreeMap;
+
 use mission_operator::api::{Agent, Gateway as GatewayObject};
 use serde_json::{Value, json};
 
@@ -60,6 +62,55 @@ fn the_gateways_own_main_cannot_be_taken() {
 }
 
 #[test]
+fn a_claim_that_was_never_used_gives_no_right_to_what_somebody_made_under_the_id_meanwhile() {
+    run(async {
+        let gateway = quiet().await;
+        let team = Team::on(&gateway, "unused").await;
+        let spec = |target: &str| json!({"gatewayRef": {"name": "main"}, "heartbeat": {"every": "30m", "target": target}});
+        for name in ["mended", "deleted"] {
+            team.apply_spec::<Agent>(name, spec("carrier-pigeon")).await;
+            team.told::<Agent>(name, "Registered", "False", "Rejected")
+                .await;
+        }
+        let theirs = json!({"name": "Theirs", "heartbeat": {"every": "2h", "target": "none"}});
+        let entries = json!({"unused_mended": theirs, "unused_deleted": theirs});
+        let mut rpc = gateway.rpc().await.unwrap();
+        rpc.patch_config(&json!({"agents": {"entries": entries}}))
+            .await
+            .unwrap();
+        let workspaces =
+            ["mended", "deleted"].map(|name| gateway.workspace(&format!("unused_{name}")));
+        for workspace in &workspaces {
+            std::fs::create_dir_all(workspace).unwrap();
+            std::fs::write(workspace.join("SOUL.md"), "Theirs alone.\n").unwrap();
+        }
+        let before = workspaces.each_ref().map(|workspace| tree(workspace));
+
+        team.patch_spec::<Agent>("mended", spec("none")).await;
+        team.told::<Agent>("mended", "Accepted", "False", "AgentExists")
+            .await;
+        for name in ["mended", "deleted"] {
+            team.delete::<Agent>(name).await;
+        }
+        let after = config(&gateway).await["agents"]["entries"].clone();
+        for (id, entry) in entries.as_object().unwrap() {
+            assert_eq!(after[id], *entry);
+        }
+        assert_eq!(
+            workspaces.each_ref().map(|workspace| tree(workspace)),
+            before
+        );
+        team.disband().await;
+        for id in entries.as_object().unwrap().keys() {
+            rpc.call("agents.delete", json!({"agentId": id}))
+                .await
+                .unwrap();
+            rpc.config_applied().await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn of_two_agents_with_one_id_the_older_has_it_until_it_goes() {
     run(async {
         let gateway = shared().await;
@@ -108,7 +159,8 @@ fn after_all_of_ours_are_gone_everything_of_others_is_as_before_and_beats_all_al
             std::fs::create_dir_all(&workspace).unwrap();
             std::fs::write(workspace.join("MEMORY.md"), format!("{agent}'s own\n")).unwrap();
         }
-        let files = FOREIGN.map(|agent| tree(&gateway.workspace(agent)));
+        let trees = || FOREIGN.map(|agent| tree(&gateway.workspace(agent)));
+        let files = trees();
 
         let team = Team::on(&gateway, "kept").await;
         let other = Team::on(&gateway, "kept-too").await;
@@ -153,7 +205,16 @@ fn after_all_of_ours_are_gone_everything_of_others_is_as_before_and_beats_all_al
         let mut before = before;
         before.as_object_mut().unwrap().remove("meta");
         assert_eq!(after, before);
-        assert_eq!(FOREIGN.map(|agent| tree(&gateway.workspace(agent))), files);
+        // A beat of theirs may have come due meanwhile, before which the gateway fills a workspace with files of its own.
+        for (after, before) in trees().into_iter().zip(files) {
+            let (kept, new): (BTreeMap<_, _>, BTreeMap<_, _>) = after
+                .into_iter()
+                .partition(|(path, _)| before.contains_key(path));
+            assert_eq!(kept, before);
+            for (path, (text, _)) in new {
+                assert!(!text.contains("mission-operator"), "{path}: {text}");
+            }
+        }
         let own: Vec<_> = beating(&gateway).await.into_keys().collect();
         assert_eq!(own, FOREIGN);
     });

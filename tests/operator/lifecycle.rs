@@ -1,7 +1,11 @@
 //! The main path: apply an Agent, see it on the gateway as declared, change it, delete it.
 
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
 use mission_operator::api::{Agent, Board};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     gateways::{beating, checklist, config, entry, quiet, read, shared},
@@ -376,5 +380,28 @@ fn kubectl_shows_what_a_person_wants_to_know_first() {
         ] {
             assert!(all.contains(name), "{all}");
         }
+    });
+}
+
+#[test]
+fn a_finalizer_that_somebody_took_off_comes_back_and_the_agent_goes_with_its_object() {
+    run(async {
+        let gateway = shared().await;
+        let team = Team::on(gateway, "unbound").await;
+        team.apply_spec::<Agent>("held", json!({"gatewayRef": {"name": "main"}}))
+            .await;
+        let agent: Agent = team.ready("held").await;
+        let bare = json!({"metadata": {"finalizers": null}});
+        team.api::<Agent>()
+            .patch("held", &PatchParams::default(), &Patch::Merge(bare))
+            .await
+            .unwrap();
+        team.reconcile_now::<Agent>("held").await;
+        team.until("held", "its finalizer is back", |agent: &Agent| {
+            !agent.finalizers().is_empty()
+        })
+        .await;
+        team.delete::<Agent>("held").await;
+        assert_eq!(entry(gateway, agent_id(&agent)).await, Value::Null);
     });
 }

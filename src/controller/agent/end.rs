@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
+use tokio::time::Instant;
 
 use crate::{
     api::{
@@ -17,12 +18,13 @@ use crate::{
         agent::{accept::accept, observe, text},
         context::Context,
         gateway::age_of_deletion,
+        obstacles::Obstacle,
         runner::{Next, ReconcileError},
         slot::Slot,
     },
     gateway::{self, CallError, Deleted, EntryWish, Link, WriteError},
     kube::apply,
-    plan::{mark, render::FileName},
+    plan::{agent as plan, mark, render::FileName},
 };
 
 /// Longest wait between two tries while the gateway is away; a link that comes up wakes the Agent anyway.
@@ -53,6 +55,7 @@ pub(super) async fn end(
     let Some(place) = place(&agent, context).await? else {
         return let_go(&agent, context).await;
     };
+    let uid = agent.uid().unwrap_or_default();
     let gateway = context
         .world
         .gateway_with_uid(&place.gateway, &place.gateway_uid);
@@ -61,13 +64,22 @@ pub(super) async fn end(
         .get(&place.gateway_uid)
         .filter(|_| context.down_since(&place.gateway_uid).is_none());
     let error = match link {
-        Some(link) => match clean(&agent, &place, &link, context, slot).await {
-            Ok(()) => return let_go(&agent, context).await,
-            Err(error) => Some(error),
-        },
+        Some(link) => {
+            context.obstacles.overcome(&uid, Obstacle::Away);
+            match clean(&agent, &place, &link, context, slot).await {
+                Ok(()) => return let_go(&agent, context).await,
+                Err(error) => Some(error),
+            }
+        }
         None => None,
     };
-    let left = time_left(&agent, gateway.as_deref(), context);
+    let obstacle = if error.is_some() {
+        Obstacle::Failing
+    } else {
+        Obstacle::Away
+    };
+    let tried = context.obstacles.met(&uid, obstacle);
+    let left = time_left(&agent, gateway.as_deref(), tried, context);
     if left.is_zero() {
         let note = format!(
             "Gateway {} could not be asked to delete agent {:?} in time, so it may still be there. Remove it by hand: openclaw agents delete {}",
@@ -100,6 +112,7 @@ async fn place(agent: &Agent, context: &Context) -> Result<Option<Place>, Reconc
         gateway_uid: accepted.gateway_uid.clone(),
         agent_id: accepted.agent_id.clone(),
         state: PlaceState::Registered,
+        entry_sha256: None,
         gateway: accepted.gateway_name.clone(),
     }))
 }
@@ -112,6 +125,9 @@ async fn clean(
     context: &Context,
     slot: &Slot,
 ) -> Result<(), ReconcileError> {
+    if !is_there_by_us(agent, place, link, context).await? {
+        return Ok(());
+    }
     let writer = context
         .pool
         .writer(&place.gateway_uid)
@@ -139,6 +155,38 @@ async fn clean(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether what stands there can be ours: a claim that the gateway never confirmed may never have been used, and somebody else may have
+/// made an agent of that id since.
+async fn is_there_by_us(
+    agent: &Agent,
+    place: &Place,
+    link: &Link,
+    context: &Context,
+) -> Result<bool, ReconcileError> {
+    let record = agent.status.clone().unwrap_or_default();
+    if plan::is_confirmed(&record, place) {
+        return Ok(true);
+    }
+    let now = Some(Instant::now());
+    let observed = context.pool.observe(&place.gateway_uid, now).await?;
+    if !observed.config.valid {
+        return Err(WriteError::ConfigInvalid {
+            message: "the config document is broken".to_owned(),
+            issues: observed.config.issues.clone(),
+        }
+        .into());
+    }
+    let entry = observed.config.agent(&place.agent_id);
+    let own = text::mark(agent, context);
+    let judge = |found| plan::ownership(&record, Some(place), entry, found, &own);
+    if judge(None) != plan::Ownership::Foreign {
+        // Free: the writer, which waits for what is under way, has the last word.
+        return Ok(true);
+    }
+    let found = observe::mark(link, &place.agent_id).await?;
+    Ok(judge(found.as_ref()) != plan::Ownership::Foreign)
 }
 
 /// Takes our heartbeat and our mark out of an agent that the gateway never deletes.
@@ -180,20 +228,29 @@ async fn unmark(agent_id: &str, link: &Link) -> Result<(), ReconcileError> {
 }
 
 /// How long the deletion may still wait for the gateway: long while it is only away, short when the Gateway or the namespace goes too.
-fn time_left(agent: &Agent, gateway: Option<&Gateway>, context: &Context) -> Duration {
-    let age = age_of_deletion(agent);
-    let long = context.settings.deletion_deadline.saturating_sub(age);
-    let short = context.settings.teardown_deadline;
+/// Never less than the short time since this process met what it waits for, however old the deletion is: after a start nothing was
+/// tried yet.
+fn time_left(
+    agent: &Agent,
+    gateway: Option<&Gateway>,
+    tried: Duration,
+    context: &Context,
+) -> Duration {
+    let short = |tried| context.settings.teardown_deadline.saturating_sub(tried);
+    let long = context
+        .settings
+        .deletion_deadline
+        .saturating_sub(age_of_deletion(agent));
     let namespace_goes = context
         .world
         .is_terminating(&agent.namespace().unwrap_or_default());
     match gateway {
-        None => long.min(short.saturating_sub(age)),
-        Some(_) if namespace_goes => long.min(short.saturating_sub(age)),
+        None => short(tried),
+        Some(_) if namespace_goes => short(tried),
         Some(gateway) if gateway.metadata.deletion_timestamp.is_some() => {
-            long.min(short.saturating_sub(age.min(age_of_deletion(gateway))))
+            short(tried.min(age_of_deletion(gateway)))
         }
-        Some(_) => long,
+        Some(_) => long.max(short(tried)),
     }
 }
 

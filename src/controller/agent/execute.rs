@@ -1,4 +1,5 @@
-//! Carries out the steps of a plan on the gateway. What was confirmed goes into the record at once, so that a crash loses no more than one step.
+//! Carries out the steps of a plan on the gateway. What was confirmed goes into the record at once; the record itself is
+//! written when the pass ends, and what a crash keeps from it shows in the files.
 
 use futures_util::future;
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kube::ResourceExt;
+
 use crate::{
     api::{
         agent::PlaceState,
@@ -11,13 +13,17 @@ use crate::{
     },
     controller::{
         agent::visit::{Target, Visit},
+        obstacles::Obstacle,
         runner::Next,
     },
     plan::render::FileName,
 };
 
-/// When to look again for a heartbeat monitor that the gateway has not made yet.
+/// When to look again for a heartbeat monitor that the gateway has not made yet: soon, and after half as long again as it is missing.
 const MONITOR_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_MONITOR_WAIT: Duration = Duration::from_mins(5);
+/// A gateway makes a monitor within seconds; one that is missing for longer has a cause.
+const MONITOR_LATE: Duration = Duration::from_mins(1);
 
 impl Visit<'_> {
     /// Everything is on the gateway as wanted.
@@ -46,6 +52,10 @@ impl Visit<'_> {
     pub(super) fn judge_heartbeat(&mut self, target: &Target) -> Next {
         let heartbeat = &target.desired.heartbeat;
         let every = parse_every(&heartbeat.every);
+        let uid = self.agent.uid().unwrap_or_default();
+        if target.monitor.is_some() {
+            self.context.obstacles.overcome(&uid, Obstacle::NoMonitor);
+        }
         if every.is_some_and(|every| every.is_zero()) {
             self.judge(Judgement::holds(
                 HEARTBEAT_CONFIGURED,
@@ -53,13 +63,18 @@ impl Visit<'_> {
                 "The heartbeat is switched off, as declared.",
             ));
         } else if target.monitor.is_none() {
-            let message = "The gateway has not made the heartbeat's monitor yet; without it the checklist has no place. Looked for again in a few seconds.";
+            let missing = self.context.obstacles.met(&uid, Obstacle::NoMonitor);
+            let message = if missing < MONITOR_LATE {
+                "The gateway has not made the heartbeat's monitor yet; without it the checklist has no place. It is looked for again."
+            } else {
+                "The gateway makes no monitor for the heartbeat, so the agent does not beat and the checklist has no place. See whether its scheduler is on (cron.enabled in its config, OPENCLAW_SKIP_CRON in its environment), or switch the heartbeat off here: heartbeat.every: 0m."
+            };
             self.judge(Judgement::unknown(
                 HEARTBEAT_CONFIGURED,
                 Reason::Pending,
                 message,
             ));
-            return Next::Within(MONITOR_WAIT);
+            return Next::Within((missing / 2).clamp(MONITOR_WAIT, LONGEST_MONITOR_WAIT));
         } else {
             let message = format!(
                 "The agent beats every {}, and the gateway holds its checklist.",

@@ -20,16 +20,37 @@ use crate::{
     plan::{
         agent::{self as plan, Ownership},
         agent_id,
+        entry::{self, Keys},
     },
 };
 
 impl Visit<'_> {
+    /// Stops an Agent that is still on another Gateway: to write it here too would leave the agent there to nobody.
+    pub(super) fn not_elsewhere(&mut self, accepted: &Accepted) -> Result<(), Stop> {
+        let world = &self.context.world;
+        let elsewhere = self.status.places.iter().find(|place| {
+            place.gateway_uid != accepted.gateway_uid
+                && world
+                    .gateway_with_uid(&place.gateway, &place.gateway_uid)
+                    .is_some()
+        });
+        let Some(place) = elsewhere else {
+            return Ok(());
+        };
+        let message = format!(
+            "This Agent is still agent {:?} on Gateway {}, and its Board names Gateway {} now. Agents do not move between gateways yet: delete this Agent, which deletes it there, and apply it again, or have the Board name the old Gateway again.",
+            place.agent_id, place.gateway.name, accepted.gateway_name.name
+        );
+        Err(self.stop(Judgement::fails(ACCEPTED, Reason::StillOnGateway, message)))
+    }
+
     /// Makes sure that the agent on the gateway is ours, or free and claimed. Answers whether it must not be there when the writer comes to it.
     pub(super) async fn own(
         &mut self,
         accepted: &Accepted,
         link: &Link,
         observed: &Observed,
+        keys: &Keys,
     ) -> Result<bool, Stop> {
         let id = &accepted.agent_id;
         let place = self
@@ -37,53 +58,63 @@ impl Visit<'_> {
             .places
             .iter()
             .find(|place| place.gateway_uid == accepted.gateway_uid && place.agent_id == *id);
-        let present = observed.config.entry(id).is_some();
-        let found = if place.is_none() && present {
-            observe::mark(link, id).await?
-        } else {
-            None
-        };
-        match plan::ownership(
-            place,
-            present,
-            found.as_ref(),
-            &text::mark(&self.agent, self.context),
-        ) {
-            Ownership::Claimed => Ok(false),
+        let entry = observed.config.agent(id);
+        let own = text::mark(&self.agent, self.context);
+        let judge = |found| plan::ownership(&self.status, place, entry, found, &own);
+        let mut ownership = judge(None);
+        if ownership == Ownership::Foreign {
+            ownership = judge(observe::mark(link, id).await?.as_ref());
+        }
+        match ownership {
+            Ownership::Claimed => {
+                // Confirmed by what stands there, where a crash kept the answer from us.
+                let written = place.and_then(|place| place.entry_sha256.clone());
+                self.hold().await?;
+                self.status.entry_sha256 = self.status.entry_sha256.take().or(written);
+                Ok(false)
+            }
             Ownership::Free => self
-                .claim(accepted, PlaceState::Claimed)
+                .claim(accepted, PlaceState::Claimed, keys)
                 .await
                 .map(|()| true),
             Ownership::Marked => {
-                self.claim(accepted, PlaceState::Registered).await?;
+                self.claim(accepted, PlaceState::Registered, keys).await?;
                 self.event("OwnershipResumed", &format!("The agent {id:?} on the gateway carries this Agent's mark and is taken up again."));
                 Ok(false)
             }
-            Ownership::Foreign => Err(self.stop(exists(id))),
+            Ownership::Foreign => {
+                // A claim that was never used is worth nothing now.
+                self.status.places.clear();
+                self.status.own_keys.clear();
+                Err(self.stop(exists(id)))
+            }
         }
     }
 
-    /// Records the claim before anything is written to the gateway, behind a finalizer that will clean up.
-    pub(super) async fn claim(
+    /// Puts the finalizer on the Agent where it is missing: nothing of ours is on a gateway without one.
+    async fn hold(&mut self) -> Result<(), Stop> {
+        let finalizers = self.agent.finalizers();
+        if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
+            let client = &self.context.clients.request;
+            let agent = apply::add_finalizer(client, &*self.agent, FINALIZER).await?;
+            self.now_is(agent);
+        }
+        Ok(())
+    }
+
+    /// Records the claim, and what it is made to write, before anything is written to the gateway.
+    async fn claim(
         &mut self,
         accepted: &Accepted,
         state: PlaceState,
+        keys: &Keys,
     ) -> Result<(), Stop> {
-        if !self
-            .agent
-            .finalizers()
-            .iter()
-            .any(|finalizer| finalizer == FINALIZER)
-        {
-            let agent =
-                apply::add_finalizer(&self.context.clients.request, &*self.agent, FINALIZER)
-                    .await?;
-            self.now_is(agent);
-        }
+        self.hold().await?;
         let place = Place {
             gateway_uid: accepted.gateway_uid.clone(),
             agent_id: accepted.agent_id.clone(),
             state,
+            entry_sha256: Some(entry::digest(keys)),
             gateway: accepted.gateway_name.clone(),
         };
         // Records of another place say nothing about this one.
@@ -94,6 +125,7 @@ impl Visit<'_> {
             session_key: Some(agent_id::session_key(&accepted.agent_id)),
             gateway: Some(accepted.gateway_name.clone()),
             places: vec![place],
+            own_keys: keys.keys().cloned().collect(),
             ..AgentStatus::default()
         };
         self.write_status().await?;
@@ -102,7 +134,7 @@ impl Visit<'_> {
 }
 
 /// The judgement on an Agent whose id somebody else has on the gateway.
-pub(super) fn exists(agent_id: &str) -> Judgement {
+fn exists(agent_id: &str) -> Judgement {
     let message = format!(
         "An agent {agent_id:?} is on the gateway already and does not carry this Agent's mark. It was not touched. Remove it there, or delete this Agent and apply it with another spec.agentId."
     );

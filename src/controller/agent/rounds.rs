@@ -1,6 +1,7 @@
 //! Plans and executes in rounds until nothing is left to do: the entry first, then files and checklist.
 
 use kube::Resource;
+use tokio::time::Instant;
 
 use crate::{
     api::{
@@ -11,7 +12,6 @@ use crate::{
     },
     controller::agent::{
         execute, observe,
-        own::exists,
         visit::{Stop, Target, Visit},
     },
     gateway::{self, CallError, EntryWish, WriteError},
@@ -32,7 +32,6 @@ impl Visit<'_> {
         target: &mut Target,
         mut must_be_absent: bool,
     ) -> Result<(), Stop> {
-        let keys = entry::keys(&target.desired);
         let id = target.accepted.agent_id.clone();
         let mut seen = Seen {
             entry: target.observed.config.entry(&id).cloned(),
@@ -42,7 +41,7 @@ impl Visit<'_> {
         for _ in 0..ROUNDS {
             let plan = plan::plan(
                 Wanted {
-                    keys: &keys,
+                    keys: &target.keys,
                     workspace: &target.workspace,
                 },
                 &self.status,
@@ -54,13 +53,14 @@ impl Visit<'_> {
             self.status.checklist = plan.checklist.or_else(|| self.status.checklist.take());
             if let Some(step) = plan.entry {
                 self.phase = REGISTERED;
-                self.write_entry(step, target, &mut seen, must_be_absent)
+                self.differs = true;
+                must_be_absent = self
+                    .write_entry(step, target, &mut seen, must_be_absent)
                     .await?;
-                must_be_absent = false;
                 continue;
             }
             let Some(files) = &mut seen.files else {
-                self.registered(&keys, &id);
+                self.registered(target);
                 self.look(target, &mut seen).await?;
                 continue;
             };
@@ -75,6 +75,7 @@ impl Visit<'_> {
             if plan.steps.is_empty() {
                 return Ok(());
             }
+            self.differs = true;
             let monitor = target.monitor.as_deref();
             let executed = execute::execute(
                 &target.link,
@@ -85,6 +86,7 @@ impl Visit<'_> {
                 &self.context.metrics,
             )
             .await?;
+            self.differs = false;
             self.corrected(&executed.corrected);
             // Without skipBootstrap a heartbeat run may have put files of the gateway's own beside ours meanwhile.
             let second_look = self.is_first_registration() && !seen.skip_bootstrap;
@@ -101,16 +103,44 @@ impl Visit<'_> {
         .into())
     }
 
-    /// Hands the entry to the config writer.
-    pub(super) async fn write_entry(
+    /// Writes down what only this pass knows and the next would need after a crash, before the entry is written: the keys that are ours
+    /// from now on, and that the agent comes back.
+    async fn record_write(&mut self, target: &Target, seen: &Seen) -> Result<(), Stop> {
+        let own = &mut self.status.own_keys;
+        let mut differs = false;
+        for path in target.keys.keys() {
+            if !own.contains(path) {
+                own.push(path.clone());
+                differs = true;
+            }
+        }
+        if seen.entry.is_none() && !self.is_first_registration() {
+            // Somebody removed the agent, perhaps with its files: a Seed file that is missing is written again, one that is there stays.
+            self.status
+                .files
+                .retain(|file| file.state == FileState::Synced);
+            for place in &mut self.status.places {
+                differs |= place.state != PlaceState::Returning;
+                place.state = PlaceState::Returning;
+            }
+        }
+        if differs {
+            self.write_status().await?;
+        }
+        Ok(())
+    }
+
+    /// Hands the entry to the config writer. Answers whether it must not be there at the next try.
+    async fn write_entry(
         &mut self,
         step: EntryStep,
         target: &mut Target,
         seen: &mut Seen,
         must_be_absent: bool,
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, Stop> {
         let EntryStep { set, unset, cause } = step;
         let id = target.accepted.agent_id.clone();
+        self.record_write(target, seen).await?;
         let writer = self
             .context
             .pool
@@ -143,21 +173,24 @@ impl Visit<'_> {
                 if applied.wrote && foreign_heartbeats == gateway::ForeignHeartbeats::Stop {
                     self.warn_of_silenced(target);
                 }
-                if seen.entry.is_none() && !self.is_first_registration() {
-                    // Somebody removed the agent, perhaps with its files: a Seed file that is missing is written again, one that is there stays.
-                    self.status
-                        .files
-                        .retain(|file| file.state == FileState::Synced);
-                    seen.registered_again = true;
-                }
                 target.monitor = applied.heartbeat_job.or_else(|| target.monitor.take());
                 seen.entry = Some(applied.entry);
-                Ok(())
+                self.differs = false;
+                Ok(false)
             }
             Err(WriteError::Exists) => {
-                // Somebody else made it between our look and our write: the claim was never used.
-                self.status.places.clear();
-                Err(self.stop(exists(&id)))
+                // Somebody made it between our look and our write, or what was sent before a crash has arrived: the claim is judged again.
+                let uid = &target.accepted.gateway_uid;
+                let newer = Some(Instant::now());
+                target.observed = self.context.pool.observe(uid, newer).await?;
+                seen.entry = target.observed.config.entry(&id).cloned();
+                self.own(
+                    &target.accepted,
+                    &target.link,
+                    &target.observed,
+                    &target.keys,
+                )
+                .await
             }
             Err(WriteError::Rejected { message, issues }) => {
                 Err(self.rejected(&message, &issues, seen.entry.is_some()))
@@ -176,7 +209,10 @@ impl Visit<'_> {
             .flat_map(|e| e.values());
         let jobs = observed.jobs.iter().filter(|job| job.enabled);
         let beating = jobs.filter_map(|job| job.heartbeat_of());
-        let names = entry::silenced(entries, beating).join(", ");
+        let names = entry::silenced(entries, beating)
+            .into_iter()
+            .collect::<Vec<_>>()
+            .join(", ");
         if !names.is_empty() {
             let note = format!(
                 "The first heartbeat block on the gateway ended the heartbeat of {names}, which has none. Give it one there, or set foreignHeartbeats: Keep before the first Agent comes."
@@ -209,7 +245,8 @@ impl Visit<'_> {
     }
 
     /// The entry is there as wanted.
-    pub(super) fn registered(&mut self, keys: &entry::Keys, agent_id: &str) {
+    fn registered(&mut self, target: &Target) {
+        let (keys, agent_id) = (&target.keys, &target.accepted.agent_id);
         self.status.own_keys = keys.keys().cloned().collect();
         self.status.entry_sha256 = Some(entry::digest(keys));
         self.judge(Judgement::holds(

@@ -45,10 +45,11 @@ impl Visit<'_> {
         })
     }
 
-    /// Says in the status what an error keeps from being done. One that passes by itself does not change an Agent that was Ready.
+    /// Says in the status what an error keeps from being done. One that passes by itself does not change an Agent that was Ready, unless
+    /// the gateway was there and what is on it was seen to be something else than declared.
     pub(super) fn failed(&mut self, error: &ReconcileError) {
-        if matches!(error, ReconcileError::Kubernetes(_)) || self.was_ready() && error.is_expected()
-        {
+        let may_pass = error.is_expected() && (!self.differs || error.is_outage());
+        if matches!(error, ReconcileError::Kubernetes(_)) || self.was_ready() && may_pass {
             return;
         }
         self.judge(Judgement::unknown(

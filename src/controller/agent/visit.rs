@@ -25,6 +25,7 @@ use crate::{
     gateway::{Link, LinkState, Observed},
     plan::{
         desired::{Desired, desired},
+        entry::{self, Keys},
         render::Workspace,
     },
 };
@@ -42,6 +43,8 @@ pub(super) struct Visit<'a> {
     pub(super) judgements: Vec<Judgement>,
     /// The condition that an error would speak of.
     pub(super) phase: &'static str,
+    /// What is on the gateway was seen not to be as declared.
+    pub(super) differs: bool,
 }
 
 /// Why a pass ends before everything is as wanted.
@@ -62,6 +65,8 @@ impl<E: Into<ReconcileError>> From<E> for Stop {
 pub(super) struct Target {
     pub(super) accepted: Accepted,
     pub(super) desired: Desired,
+    /// Its keys of the entry.
+    pub(super) keys: Keys,
     pub(super) texts: Texts,
     pub(super) workspace: Workspace,
     pub(super) link: Link,
@@ -80,6 +85,7 @@ impl<'a> Visit<'a> {
             status,
             judgements: Vec::new(),
             phase: ACCEPTED,
+            differs: false,
         }
     }
 
@@ -105,6 +111,7 @@ impl<'a> Visit<'a> {
                 return Err(self.stop(Judgement::fails(ACCEPTED, refusal.reason, refusal.message)));
             }
         };
+        self.not_elsewhere(&accepted)?;
         let accepted_text = format!(
             "The agent is {:?} on Gateway {}.",
             accepted.agent_id, accepted.gateway_name.name
@@ -144,13 +151,15 @@ impl<'a> Visit<'a> {
         if !observed.config.valid {
             return Err(self.broken_config(&accepted));
         }
-        let must_be_absent = self.own(&accepted, &link, &observed).await?;
+        let keys = entry::keys(&desired);
+        let must_be_absent = self.own(&accepted, &link, &observed, &keys).await?;
         let monitor = observed
             .heartbeat_job(&accepted.agent_id)
             .map(|job| job.id.clone());
         let mut target = Target {
             accepted,
             desired,
+            keys,
             texts,
             workspace,
             link,
@@ -162,7 +171,7 @@ impl<'a> Visit<'a> {
         self.judge_model(&target).await;
         let next = self.judge_heartbeat(&target);
         if matches!(next, Next::Within(_)) {
-            readmit(&target).await;
+            self.readmit(&target).await;
         }
         Ok(next)
     }
@@ -245,14 +254,19 @@ impl<'a> Visit<'a> {
             .is_first_sight(&self.agent.uid().unwrap_or_default(), asked)
             .then(Instant::now)
     }
-}
 
-/// A heartbeat that the gateway does not schedule: it may remember that somebody deleted an agent of this id once.
-async fn readmit(target: &Target) {
-    let id = &target.accepted.agent_id;
-    match target.link.agents_readmit(id).await {
-        Ok(true) => tracing::info!(agent_id = id, "had the gateway forget an old deletion"),
-        Ok(false) => {}
-        Err(error) => tracing::debug!(agent_id = id, %error, "not readmitted"),
+    /// A heartbeat that the gateway does not schedule: it may remember that somebody deleted an agent of this id once. Asked once a process.
+    async fn readmit(&self, target: &Target) {
+        let id = &target.accepted.agent_id;
+        let uid = self.agent.uid().unwrap_or_default();
+        let boot = target.link.hello().map(|hello| hello.boot_id.clone());
+        if !boot.is_some_and(|boot| self.context.is_first_readmission(&uid, &boot)) {
+            return;
+        }
+        match target.link.agents_readmit(id).await {
+            Ok(true) => tracing::info!(agent_id = id, "had the gateway forget an old deletion"),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(agent_id = id, %error, "not readmitted"),
+        }
     }
 }

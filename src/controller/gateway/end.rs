@@ -9,17 +9,21 @@ use kube::{
     runtime::reflector::ObjectRef,
 };
 
-use super::{VISIT_WITHOUT_SECRET, age_of_deletion, connect::connect, release_kept, write_status};
+use super::{VISIT_WITHOUT_SECRET, connect::connect, release_kept, write_status};
 use crate::{
     api::{Agent, Gateway, annotation::FINALIZER},
     controller::{
         context::Context,
+        obstacles::Obstacle,
         runner::{Next, ReconcileError},
     },
-    gateway::{Journal as _, WriteError},
+    gateway::{Journal as _, Released, WriteError},
     kube::apply,
     plan::gateway::waits_for,
 };
+
+/// Time between two tries to give heartbeats back.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// Ends a Gateway: waits for claims, gives heartbeats of others back, closes the link.
 pub(super) async fn end(gateway: &Gateway, context: &Context) -> Result<Next, ReconcileError> {
@@ -34,25 +38,25 @@ pub(super) async fn end(gateway: &Gateway, context: &Context) -> Result<Next, Re
     }
     // Agents that are being deleted need the link for their cleanup.
     connect(gateway, context).await?;
+    if context.down_since(&uid).is_some() {
+        context.obstacles.met(&uid, Obstacle::Away);
+    } else {
+        context.obstacles.overcome(&uid, Obstacle::Away);
+    }
     let holders = holders(gateway, context).await?;
     if !holders.is_empty() {
         write_status(gateway, context, vec![waits_for(holders)]).await?;
         return Ok(Next::Within(VISIT_WITHOUT_SECRET));
     }
     if !context.journal(gateway).kept().is_empty() {
-        let deadline = context.settings.teardown_deadline;
-        let left = deadline.saturating_sub(age_of_deletion(gateway));
-        release_kept(gateway, context).await?;
-        let kept = context.journal(gateway).kept();
-        if !kept.is_empty() && !hand_over(&kept, context, &uid).await? {
-            if !left.is_zero() {
-                return Ok(Next::Within(left.min(Duration::from_secs(2))));
-            }
-            context.warn(
-                    &gateway.object_ref(&()),
-                    "HeartbeatsLeft",
-                    "The gateway is away, so the empty heartbeat blocks that kept agents of others beating stay in its config.",
-                );
+        match give_back(gateway, context).await? {
+            GivenBack::Yes => {}
+            GivenBack::No(why) => context.warn(
+                &gateway.object_ref(&()),
+                "HeartbeatsLeft",
+                &format!("{why}, so the empty heartbeat blocks that kept agents of others beating stay in its config."),
+            ),
+            GivenBack::Later => return Ok(Next::Within(RETRY)),
         }
     }
     apply::remove_finalizer(&context.clients.request, gateway, FINALIZER).await?;
@@ -62,6 +66,40 @@ pub(super) async fn end(gateway: &Gateway, context: &Context) -> Result<Next, Re
     );
     context.forget_gateway(&uid);
     Ok(Next::Change)
+}
+
+/// What became of the kept heartbeats of a Gateway that goes.
+enum GivenBack {
+    /// They are released, or another Gateway object's to release.
+    Yes,
+    /// They stay as they are, for this reason.
+    No(&'static str),
+    /// It is to be tried again.
+    Later,
+}
+
+/// Gives the heartbeats of others back, or to another Gateway object, or up: a Gateway that goes does not wait for ever.
+async fn give_back(gateway: &Gateway, context: &Context) -> Result<GivenBack, ReconcileError> {
+    let uid = gateway.uid().unwrap_or_default();
+    let released = release_kept(gateway, context).await;
+    let kept = context.journal(gateway).kept();
+    if kept.is_empty() || hand_over(&kept, context, &uid).await? {
+        return Ok(GivenBack::Yes);
+    }
+    if matches!(released, Ok(Some(Released::StillNeeded))) {
+        return Ok(GivenBack::No(
+            "Another agent on the gateway has a heartbeat block, without theirs they would fall silent",
+        ));
+    }
+    let obstacle = if context.down_since(&uid).is_some() {
+        Obstacle::Away
+    } else {
+        Obstacle::Failing
+    };
+    if context.obstacles.met(&uid, obstacle) >= context.settings.teardown_deadline {
+        return Ok(GivenBack::No("The gateway could not be asked in time"));
+    }
+    released.map(|_| GivenBack::Later)
 }
 
 /// Where Agents are on the same gateway process through other Gateway objects, the kept heartbeats are theirs to release from now on;

@@ -21,7 +21,7 @@ use crate::{
         context::Context,
         runner::{Next, ReconcileError},
     },
-    gateway::LinkState,
+    gateway::{LinkState, Released},
     kube::apply,
     plan::gateway::{LinkView, judge},
 };
@@ -98,10 +98,13 @@ fn was_ready(gateway: &Gateway) -> bool {
 }
 
 /// Takes the empty heartbeat blocks of others out again once no Agent has a claim on the gateway, through whichever Gateway object.
-async fn release_kept(gateway: &Gateway, context: &Context) -> Result<(), ReconcileError> {
+/// Nothing where there are none, or it could not be tried.
+async fn release_kept(
+    gateway: &Gateway,
+    context: &Context,
+) -> Result<Option<Released>, ReconcileError> {
     let uid = gateway.uid().unwrap_or_default();
-    let journal = context.journal(gateway);
-    let kept = journal.kept();
+    let kept = context.journal(gateway).kept();
     let mut sharing = context.pool.siblings(&uid);
     sharing.push(uid.clone());
     if kept.is_empty()
@@ -109,14 +112,12 @@ async fn release_kept(gateway: &Gateway, context: &Context) -> Result<(), Reconc
             .iter()
             .any(|uid| !context.world.claims_on(uid).is_empty())
     {
-        return Ok(());
+        return Ok(None);
     }
     let Some(writer) = context.pool.writer(&uid) else {
-        return Ok(());
+        return Ok(None);
     };
-    writer.release_kept(&kept).await?;
-    journal.clear().await?;
-    Ok(())
+    Ok(Some(writer.release_kept(&kept).await?))
 }
 
 /// Writes the status if it says something else than before.

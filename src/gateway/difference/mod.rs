@@ -15,12 +15,10 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use self::entry::entry_change;
-use super::config::entries;
+use super::config::{IMPLICIT_AGENT, entries};
 use super::{EntryWish, ForeignHeartbeats};
 
 const HEARTBEAT: &str = "heartbeat";
-/// The agent that a gateway without a roster runs.
-pub(super) const IMPLICIT_AGENT: &str = "main";
 
 /// One merge patch for all wishes; empty when all of them are fulfilled.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -117,24 +115,32 @@ pub fn unmet(parsed: &Value, wish: &EntryWish) -> Vec<String> {
     }
 }
 
-/// The patch that takes our `heartbeat: {}` out of these entries again, where it is still exactly that.
+/// The patch that takes our `heartbeat: {}` out of these entries again, where it is still exactly that. `None`: it is still needed,
+/// because another entry has a heartbeat block, whoever wrote it, and those without one would fall silent.
 #[must_use]
-pub fn release(parsed: &Value, kept: &BTreeSet<String>) -> Difference {
-    let changes: Map<String, Value> = entries(parsed)
+pub fn release(parsed: &Value, kept: &BTreeSet<String>) -> Option<Difference> {
+    let with_block = entries(parsed)
         .into_iter()
         .flatten()
-        .filter(|(id, entry)| kept.contains(*id) && entry.get(HEARTBEAT) == Some(&json!({})))
+        .filter(|(_, entry)| entry.get(HEARTBEAT).is_some_and(|block| !block.is_null()));
+    let (ours, others): (Vec<_>, Vec<_>) =
+        with_block.partition(|(id, entry)| kept.contains(*id) && entry[HEARTBEAT] == json!({}));
+    if ours.is_empty() {
+        return Some(Difference::default());
+    }
+    if !others.is_empty() {
+        return None;
+    }
+    let changes: Map<String, Value> = ours
+        .into_iter()
         .map(|(id, _)| (id.clone(), json!({ HEARTBEAT: null })))
         .collect();
-    if changes.is_empty() {
-        return Difference::default();
-    }
     let mut patch = Map::new();
     patch.insert("agents".to_owned(), json!({ "entries": changes }));
-    Difference {
+    Some(Difference {
         patch,
         ..Difference::default()
-    }
+    })
 }
 
 /// A roster that grows to several agents must say `ownership: explicit`. One that marks its default agent (`default: true`, older

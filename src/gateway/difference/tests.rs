@@ -198,19 +198,24 @@ fn agents_that_beat_by_default_are_kept_when_the_first_block_comes() {
 }
 
 #[test]
-fn kept_heartbeats_go_only_where_they_are_still_exactly_ours() {
-    let parsed = explicit(&json!({
-        "main": {"heartbeat": {}},
-        "b": {"heartbeat": {"every": "1h"}},
-        "c": {},
-        "d": {"heartbeat": {}},
-    }));
+fn kept_heartbeats_go_only_where_they_are_still_exactly_ours_and_nobody_falls_silent() {
     let kept = ["main", "b", "c", "gone"].map(str::to_owned).into();
+    let of = |roster: Value| release(&explicit(&roster), &kept);
+    let last = of(json!({"main": {"heartbeat": {}}, "b": {}, "c": {"heartbeat": null}}));
     assert_eq!(
-        release(&parsed, &kept).into_patch(),
+        last.unwrap().into_patch(),
         json!({"agents": {"entries": {"main": {"heartbeat": null}}}})
     );
-    assert!(release(&json!({}), &kept).is_empty());
+    for still_beats in [
+        json!({"main": {"heartbeat": {}}, "ours": {"heartbeat": {"every": "5m"}}}),
+        json!({"main": {"heartbeat": {}}, "theirs": {"heartbeat": {}}}),
+        json!({"main": {"heartbeat": {}}, "b": {"heartbeat": {"every": "1h"}}}),
+    ] {
+        assert_eq!(of(still_beats), None);
+    }
+    for nothing_left in [json!({"main": {}, "ours": {"heartbeat": {}}}), json!({})] {
+        assert_eq!(of(nothing_left), Some(Difference::default()));
+    }
 }
 
 #[test]

@@ -53,6 +53,15 @@ pub enum Deleted {
     Missing,
 }
 
+/// What became of heartbeats of others that were kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Released {
+    /// None of their entries holds our `heartbeat: {}` any more, and no journal names them.
+    Done,
+    /// Another agent on the gateway has a heartbeat block, without theirs they would fall silent: nothing was written.
+    StillNeeded,
+}
+
 impl Writer {
     /// Starts the writer of the process that `members` reach, as a task of the current tokio runtime.
     pub(super) fn start(members: Members, writes_per_minute: usize) -> Self {
@@ -101,9 +110,9 @@ impl Writer {
         .await
     }
 
-    /// Takes `heartbeat: {}` out of the entries of these agents again, where it is still exactly that. On success none of them holds
-    /// it any more, whatever each of them was.
-    pub async fn release_kept(&self, ids: &BTreeSet<String>) -> Result<(), WriteError> {
+    /// Takes `heartbeat: {}` out of the entries of these agents again, where it is still exactly that, and then out of the journals,
+    /// unless another agent's heartbeat block still makes it necessary.
+    pub async fn release_kept(&self, ids: &BTreeSet<String>) -> Result<Released, WriteError> {
         let (reply, answer) = oneshot::channel();
         let ids = ids.clone();
         self.hand_in(Job::Release(ReleaseJob { ids, reply }), answer)

@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::super::config::entries;
 use super::super::difference::{brings_first_heartbeat, difference, unmet};
 use super::super::{CallError, Config, EntryWish, Issue, WriteError};
 use super::Applied;
@@ -31,7 +30,8 @@ struct Batch {
 
 impl Hands {
     /// Answers every job.
-    pub(super) async fn patch(&mut self, jobs: Vec<WishJob>) {
+    pub(super) async fn patch(&mut self, mut jobs: Vec<WishJob>) {
+        jobs.retain(|job| !job.reply.is_closed());
         let touched = BTreeSet::new();
         let mut batches = VecDeque::from([Batch { jobs, touched }]);
         while let Some(batch) = batches.pop_front() {
@@ -242,10 +242,8 @@ impl Batch {
 
     /// An entry that must be new and is there. One that may be there because of us counts as ours.
     fn answer_existing(&mut self, config: &Config) {
-        let implicit = entries(&config.parsed).is_none();
         self.answer(|job| {
-            let there = config.entry(&job.wish.agent_id).is_some()
-                || (implicit && job.wish.agent_id == super::super::difference::IMPLICIT_AGENT);
+            let there = config.agent(&job.wish.agent_id).is_some();
             (job.wish.must_be_absent && !job.may_be_ours && there).then_some(WriteError::Exists)
         });
     }

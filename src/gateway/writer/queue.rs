@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::{EntryWish, WriteError};
-use super::{Applied, Deleted};
+use super::{Applied, Deleted, Released};
 
 /// One agent's wish and who waits for it.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) struct DeleteJob {
 #[derive(Debug)]
 pub(super) struct ReleaseJob {
     pub(super) ids: BTreeSet<String>,
-    pub(super) reply: oneshot::Sender<Result<(), WriteError>>,
+    pub(super) reply: oneshot::Sender<Result<Released, WriteError>>,
 }
 
 /// What can be handed in.

@@ -1,14 +1,15 @@
 //! The turns that go alone: one deletion, or taking back what was written to keep heartbeats of others.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::super::difference::release;
 use super::super::{CallError, WriteError};
-use super::Deleted;
 use super::actor::{Hands, MOST_TRIES, Sent};
 use super::queue::{DeleteJob, ReleaseJob};
+use super::{Deleted, Released};
 
 /// A deletion that nobody waits for has this long to reach the document, where the barrier sees it. Two at once make the gateway restart
 /// itself. Measured: up to 1.9 s on a loaded machine of two cores.
@@ -17,6 +18,10 @@ const UNDER_WAY: Duration = Duration::from_secs(4);
 impl Hands {
     /// Deletes one agent and waits until the running gateway has applied it.
     pub(super) async fn delete(&mut self, job: DeleteJob) {
+        // Nobody waits any more: whoever asked has been cut off, and asks again.
+        if job.reply.is_closed() {
+            return;
+        }
         let outcome = self.delete_agent(&job.agent_id, job.delete_files).await;
         self.members.forget_observed();
         job.reply.send(outcome).ok();
@@ -78,13 +83,19 @@ impl Hands {
         job.reply.send(outcome).ok();
     }
 
-    async fn release_kept(&mut self, job: &ReleaseJob) -> Result<(), WriteError> {
+    async fn release_kept(&mut self, job: &ReleaseJob) -> Result<Released, WriteError> {
         let mut last_error = CallError::HashConflict;
         for _ in 0..MOST_TRIES {
             let config = self.settled(|_| true).await?;
-            let difference = release(&config.parsed, &job.ids);
+            let Some(difference) = release(&config.parsed, &job.ids) else {
+                return Ok(Released::StillNeeded);
+            };
             if difference.is_empty() {
-                return Ok(());
+                // Within this turn: no patch can keep one of them again before the record is gone.
+                for journal in self.members.journals() {
+                    journal.forget_kept(&job.ids).await.map_err(Arc::new)?;
+                }
+                return Ok(Released::Done);
             }
             match self.send(&difference, &config.hash).await {
                 // The next round reads it back.

@@ -34,6 +34,16 @@ impl Journal for Notebook {
             Ok(())
         })
     }
+
+    fn forget_kept<'a>(
+        &'a self,
+        ids: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Result<(), JournalError>> {
+        Box::pin(async move {
+            self.kept.lock().unwrap().retain(|id| !ids.contains(id));
+            Ok(())
+        })
+    }
 }
 
 async fn pool_with(fake: &Fake, journal: Notebook) -> (Pool, Writer) {
@@ -327,10 +337,15 @@ async fn heartbeats_of_others_are_recorded_before_they_are_kept() {
     let applied = writer.apply(beating("a")).await.unwrap();
     assert_eq!(applied.heartbeat_job.as_deref(), Some("job-a"));
     assert_eq!(fake.entries()["main"], json!({"heartbeat": {}}));
-    writer.delete("a", true).await.unwrap();
     let kept = ["main".to_owned(), "gone".to_owned()].into();
-    writer.release_kept(&kept).await.unwrap();
-    writer.release_kept(&kept).await.unwrap();
+    let still = writer.release_kept(&kept).await.unwrap();
+    assert_eq!(still, Released::StillNeeded);
+    assert_eq!(fake.entries()["main"], json!({"heartbeat": {}}));
+    writer.delete("a", true).await.unwrap();
+    for _ in 0..2 {
+        let done = writer.release_kept(&kept).await.unwrap();
+        assert_eq!(done, Released::Done);
+    }
     assert_eq!(fake.entries(), json!({"main": {}}));
     assert_eq!(fake.count("config.patch"), 2);
 }

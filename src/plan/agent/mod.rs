@@ -28,20 +28,37 @@ pub enum Ownership {
     Foreign,
 }
 
-/// Judges ownership from the claim, whether the entry is there, and the mark in AGENTS.md as just read.
+/// Judges ownership from the record, the claim, the agent's entry if it is there, and the mark in AGENTS.md as just read.
+///
+/// A claim says that the id was free, not that anything was written since. So until the gateway has confirmed the agent, an entry
+/// counts as ours only if it holds what the claim was made to write.
 #[must_use]
 pub fn ownership(
+    record: &AgentStatus,
     place: Option<&Place>,
-    present: bool,
+    entry: Option<&Value>,
     found: Option<&Mark>,
     own: &Mark,
 ) -> Ownership {
-    match (place, present, found) {
-        (Some(_), _, _) => Ownership::Claimed,
-        (None, false, _) => Ownership::Free,
-        (None, true, Some(mark)) if mark == own => Ownership::Marked,
-        (None, true, _) => Ownership::Foreign,
+    match (place, entry) {
+        (Some(place), _) if is_confirmed(record, place) => Ownership::Claimed,
+        (_, None) => Ownership::Free,
+        (Some(place), Some(entry)) if came_by(record, place, entry) => Ownership::Claimed,
+        (_, Some(_)) if found == Some(own) => Ownership::Marked,
+        (_, Some(_)) => Ownership::Foreign,
     }
+}
+
+/// Whether the gateway has ever confirmed the agent of this claim.
+#[must_use]
+pub fn is_confirmed(record: &AgentStatus, place: &Place) -> bool {
+    place.state != PlaceState::Claimed || record.entry_sha256.is_some()
+}
+
+/// Whether the entry holds what the claim was made to write.
+fn came_by(record: &AgentStatus, place: &Place, entry: &Value) -> bool {
+    let written = entry::taken(entry, &record.own_keys);
+    place.entry_sha256.as_deref() == Some(&entry::digest(&written))
 }
 
 /// What is wanted, ready to be compared.
@@ -60,8 +77,6 @@ pub struct Seen {
     pub entry: Option<Value>,
     /// Whether the gateway leaves new workspaces empty.
     pub skip_bootstrap: bool,
-    /// Whether the entry was missing, and was written again in this pass, of an Agent that had been confirmed.
-    pub registered_again: bool,
     /// The files; `None` while they were not looked at.
     pub files: Option<BTreeMap<FileName, SeenFile>>,
     /// The checklist.
@@ -197,7 +212,13 @@ pub fn plan(wanted: Wanted<'_>, record: &AgentStatus, seen: &Seen) -> Plan {
     }
     let mut plan = Plan::default();
     if let Some(seen_files) = &seen.files {
-        plan_files(&mut plan, wanted.workspace, record, seen_files, seen);
+        plan_files(
+            &mut plan,
+            wanted.workspace,
+            record,
+            seen_files,
+            seen.skip_bootstrap,
+        );
     }
     plan_checklist(
         &mut plan,
@@ -210,14 +231,11 @@ pub fn plan(wanted: Wanted<'_>, record: &AgentStatus, seen: &Seen) -> Plan {
 
 /// Whether the Agent was confirmed before, or is being registered by us for the first time. One that somebody removed with its files is
 /// new as well: the gateway has filled a new workspace, which shows in the BOOTSTRAP.md that it puts into no other.
-fn origin(record: &AgentStatus, registered_again: bool, bootstrap: Option<&SeenFile>) -> Origin {
-    let first = record
-        .places
-        .iter()
-        .any(|place| place.state == PlaceState::Claimed);
+fn origin(record: &AgentStatus, bootstrap: Option<&SeenFile>) -> Origin {
+    let is = |state| record.places.iter().any(|place| place.state == state);
     let filled = bootstrap
         .is_some_and(|file| matches!(file.listed, Listed::Present { size, .. } if size > 0));
-    if first || (registered_again && filled) {
+    if is(PlaceState::Claimed) || (is(PlaceState::Returning) && filled) {
         Origin::Ours
     } else {
         Origin::Found
@@ -229,14 +247,9 @@ fn plan_files(
     workspace: &Workspace,
     record: &AgentStatus,
     seen: &BTreeMap<FileName, SeenFile>,
-    agent: &Seen,
+    skip_bootstrap: bool,
 ) {
-    let skip_bootstrap = agent.skip_bootstrap;
-    let origin = origin(
-        record,
-        agent.registered_again,
-        seen.get(&FileName::Bootstrap),
-    );
+    let origin = origin(record, seen.get(&FileName::Bootstrap));
     let recorded = |name: FileName| record.files.iter().find(|file| file.name == name.as_str());
     for file in &workspace.files {
         let sha256 = entry::sha256(&file.text);

@@ -47,7 +47,6 @@ impl Model {
         Seen {
             entry: self.entry.clone(),
             skip_bootstrap: self.skip_bootstrap,
-            registered_again: false,
             files: Some(FileName::ALL.map(|name| (name, file(name))).into()),
             checklist: match &self.checklist {
                 None => SeenChecklist::None,
@@ -181,6 +180,7 @@ fn record(state: PlaceState) -> AgentStatus {
             gateway_uid: "uid".into(),
             agent_id: "a".into(),
             state,
+            entry_sha256: None,
             gateway: GatewayName::default(),
         }],
         ..AgentStatus::default()
@@ -367,28 +367,52 @@ fn an_agent_that_was_removed_with_its_files_is_new_and_one_that_kept_them_is_not
         read: None,
     };
     let confirmed = record(PlaceState::Registered);
-    assert_eq!(origin(&confirmed, true, Some(&filled)), Origin::Ours);
-    assert_eq!(origin(&confirmed, true, None), Origin::Found);
-    assert_eq!(origin(&confirmed, false, Some(&filled)), Origin::Found);
+    let returning = record(PlaceState::Returning);
+    assert_eq!(origin(&returning, Some(&filled)), Origin::Ours);
+    assert_eq!(origin(&returning, None), Origin::Found);
+    assert_eq!(origin(&confirmed, Some(&filled)), Origin::Found);
 }
 
 #[test]
-fn a_claim_wins_over_the_mark_and_the_mark_over_nothing() {
+fn a_confirmed_claim_wins_over_the_mark_and_one_that_was_never_used_proves_nothing() {
+    use Ownership::{Claimed, Foreign, Free, Marked};
     let mark = |name: &str| Mark {
         cluster_id: "c".parse().unwrap(),
         namespace: "n".into(),
         name: name.into(),
     };
     let (own, other) = (mark("own"), mark("other"));
-    let place = &record(PlaceState::Claimed).places[0];
-    for (place, present, found, expected) in [
-        (Some(place), false, None, Ownership::Claimed),
-        (Some(place), true, Some(&other), Ownership::Claimed),
-        (None, false, None, Ownership::Free),
-        (None, true, Some(&own), Ownership::Marked),
-        (None, true, Some(&other), Ownership::Foreign),
-        (None, true, None, Ownership::Foreign),
+    let keys = Keys::from([
+        ("name".into(), json!("A")),
+        ("heartbeat.every".into(), json!("5m")),
+    ]);
+    let ours = json!({"name": "A", "heartbeat": {"every": "5m"}, "tools": {}});
+    let theirs = json!({"name": "A", "workspace": "/w"});
+    let mut fresh = record(PlaceState::Claimed);
+    fresh.own_keys = keys.keys().cloned().collect();
+    fresh.places[0].entry_sha256 = Some(entry::digest(&keys));
+    let registered = record(PlaceState::Registered);
+    let returning = record(PlaceState::Returning);
+    let mut confirmed = record(PlaceState::Claimed);
+    confirmed.entry_sha256 = Some("any".into());
+    let none = AgentStatus::default();
+    for (record, entry, found, expected) in [
+        // Confirmed once: whatever stands there now, and if it says otherwise.
+        (&registered, Some(&theirs), Some(&other), Claimed),
+        (&registered, None, None, Claimed),
+        (&returning, Some(&theirs), None, Claimed),
+        (&confirmed, Some(&theirs), None, Claimed),
+        // Claimed and never confirmed: only what the claim was made to write is ours.
+        (&fresh, None, None, Free),
+        (&fresh, Some(&ours), None, Claimed),
+        (&fresh, Some(&theirs), None, Foreign),
+        (&fresh, Some(&theirs), Some(&own), Marked),
+        (&none, None, None, Free),
+        (&none, Some(&ours), Some(&own), Marked),
+        (&none, Some(&ours), Some(&other), Foreign),
+        (&none, Some(&ours), None, Foreign),
     ] {
-        assert_eq!(ownership(place, present, found, &own), expected);
+        let place = record.places.first();
+        assert_eq!(ownership(record, place, entry, found, &own), expected);
     }
 }
