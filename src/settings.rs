@@ -7,7 +7,10 @@ use std::{net::SocketAddr, time::Duration};
 use jiff::SignedDuration;
 use thiserror::Error;
 
-use crate::cli::{LogFormat, RunArgs};
+use crate::{
+    cli::{LogFormat, RunArgs},
+    plan::mark::{ClusterId, InvalidClusterId},
+};
 
 /// Validated settings of `run`.
 #[derive(Debug, Clone)]
@@ -21,7 +24,7 @@ pub struct Settings {
     /// What the reconcilers go by.
     pub reconcile: ReconcileSettings,
     /// Cluster id for the ownership mark, where one was given.
-    pub cluster_id: Option<String>,
+    pub cluster_id: Option<ClusterId>,
     /// Reconciles of one kind that may run at the same time.
     pub concurrency: u16,
     /// Config writes a minute and gateway process.
@@ -82,13 +85,8 @@ pub enum SettingsError {
         most: u32,
     },
     /// A cluster id that the mark cannot carry.
-    #[error(
-        "--cluster-id is {value:?}: write 1 to 63 letters, digits, dots, dashes or underscores"
-    )]
-    ClusterId {
-        /// What was given.
-        value: String,
-    },
+    #[error("--cluster-id: {0}")]
+    ClusterId(#[from] InvalidClusterId),
 }
 
 impl TryFrom<RunArgs> for Settings {
@@ -114,11 +112,7 @@ impl TryFrom<RunArgs> for Settings {
                 value: http_address,
                 source,
             })?;
-        if let Some(value) = cluster_id.as_ref().filter(|id| !is_cluster_id(id)) {
-            return Err(SettingsError::ClusterId {
-                value: value.clone(),
-            });
-        }
+        let cluster_id = cluster_id.as_deref().map(str::parse).transpose()?;
         Ok(Self {
             http_address,
             log_format,
@@ -140,13 +134,6 @@ impl TryFrom<RunArgs> for Settings {
             )?,
         })
     }
-}
-
-fn is_cluster_id(id: &str) -> bool {
-    (1..=63).contains(&id.len())
-        && id
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
 fn number(flag: &'static str, value: u32, least: u32, most: u32) -> Result<u32, SettingsError> {

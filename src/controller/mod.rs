@@ -279,7 +279,7 @@ fn touch_all(context: &Context, uid: Option<&str>) {
 /// The given identity of this cluster, or the uid of its namespace kube-system.
 async fn cluster_id(settings: &Settings, clients: &Clients) -> Result<ClusterId, StartError> {
     if let Some(id) = &settings.cluster_id {
-        return Ok(id.parse()?);
+        return Ok(id.clone());
     }
     let namespaces = Api::<Namespace>::all(clients.request.clone());
     let system = namespaces

@@ -274,5 +274,5 @@ fn the_operator_understands_the_arguments_that_the_chart_gives_it() {
         json!(settings.http_address.port()),
         container["ports"][0]["containerPort"]
     );
-    assert_eq!(settings.cluster_id.as_deref(), Some("eu-1"));
+    assert_eq!(settings.cluster_id, Some("eu-1".parse().unwrap()));
 }
