@@ -174,16 +174,18 @@ async fn say_invalid(
     let Some(object) = api.list(&selected).await?.items.into_iter().next() else {
         return Ok(());
     };
-    let mut message = format!(
-        "The stored object does not fit its schema ({}), probably because an older or newer version wrote it. Nothing is done with it. Edit it so that `kubectl apply` accepts it.",
+    let deletion = if object.metadata.deletion_timestamp.is_some() {
+        let resource = &kind.plural;
+        format!(
+            " Its deletion waits for that. To let go of it and leave what is on the gateway: kubectl patch {resource} {name} --type=merge -p '{{\"metadata\":{{\"finalizers\":null}}}}'"
+        )
+    } else {
+        String::new()
+    };
+    let message = format!(
+        "The stored object does not fit its schema ({}), probably because an older or newer version wrote it. Nothing is done with it. Edit it so that `kubectl apply` accepts it.{deletion}",
         invalid.error
     );
-    if object.metadata.deletion_timestamp.is_some() {
-        let resource = &kind.plural;
-        message.push_str(&format!(
-            " Its deletion waits for that. To let go of it and leave what is on the gateway: kubectl patch {resource} {name} --type=merge -p '{{\"metadata\":{{\"finalizers\":null}}}}'"
-        ));
-    }
     let written = object
         .data
         .pointer("/status/conditions")
