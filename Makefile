@@ -8,7 +8,7 @@ BUILD = $(CARGO) build --locked --example bed --bin mission-operator
 BED = $(CARGO) run --quiet --locked --example bed --
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test bench install fmt lint crds
+.PHONY: help demo up down test trials bench install fmt lint crds
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ down: require-cargo ## Stop what `make up` left running
 test: require-cargo ## Run all tests on real parts
 	@$(BUILD)
 	@$(BED) test
+
+trials: require-cargo ## Run the trials that take minutes: fleets that trickle in, go at once, and others who write all the time
+	@$(BUILD)
+	@$(BED) test -- --test alone -- --ignored
 
 # Sizes of the fleet.
 N ?= 25,100

@@ -48,6 +48,11 @@ impl Foreign {
         }
         Self { config, files }
     }
+
+    /// The files alone.
+    pub(crate) fn into_files(self) -> BTreeMap<PathBuf, Vec<u8>> {
+        self.files
+    }
 }
 
 fn read_all(dir: &Path, into: &mut BTreeMap<PathBuf, Vec<u8>>) {

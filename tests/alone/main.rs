@@ -24,4 +24,5 @@ mod kill;
 mod manifest;
 mod outage;
 mod restart;
+mod trials;
 mod world;

@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, resume_unwind},
     path::PathBuf,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -58,7 +58,7 @@ pub(crate) struct World {
     name: String,
     bed: Bed,
     pub(crate) plane: Plane,
-    pub(crate) gateway: Gateway,
+    pub(crate) gateway: Arc<Gateway>,
     pub(crate) relay: Relay,
     pub(crate) client: Client,
     kubeconfig: PathBuf,
@@ -139,7 +139,7 @@ impl World {
             client: plane.client().await?,
             bed,
             plane,
-            gateway,
+            gateway: Arc::new(gateway),
             kubeconfig,
             operator: None,
         })

@@ -30,6 +30,7 @@ impl Visit<'_> {
     pub(super) fn complete(&mut self, target: &Target) {
         for place in &mut self.status.places {
             place.state = PlaceState::Registered;
+            place.entry_sha256 = None;
         }
         // Files that are not ours any more are not spoken of; one that was emptied is remembered, so that it is never emptied twice.
         let wanted = |name: &str| {

@@ -27,7 +27,7 @@ const LINK_WAIT: Duration = Duration::from_secs(30);
 const APPLY_WAIT: Duration = Duration::from_mins(5);
 const FIRST_POLL: Duration = Duration::from_millis(50);
 const LONGEST_POLL: Duration = Duration::from_secs(1);
-/// Pause before reading again after somebody else's write, spread over this.
+/// Pause before reading again after somebody else's write, or a lost connection, spread over this.
 const CONFLICT_SPREAD: Duration = Duration::from_millis(400);
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 /// A write that fails so often for passing reasons is handed back.
@@ -48,6 +48,7 @@ pub(super) async fn run(
             budget: Budget::new(writes_per_minute),
             deleted: BTreeSet::new(),
             deletion_may_be_under_way: true,
+            unsettled: false,
         },
     };
     // Dropping the task drops every reply: those who wait learn that the outcome is unknown.
@@ -111,6 +112,8 @@ pub(super) struct Hands {
     pub(super) deleted: BTreeSet<String>,
     /// A deletion that an operator before this one began, or one whose answer was lost, may not have reached the document yet.
     pub(super) deletion_may_be_under_way: bool,
+    /// What we wrote has not been applied yet, and the next patch builds on it.
+    pub(super) unsettled: bool,
 }
 
 /// How one try to write ended.
@@ -160,7 +163,12 @@ impl Hands {
             "config patch"
         );
         match outcome {
-            Ok(_) | Err(CallError::NotAppliedYet { .. }) => Sent::Written,
+            // The answer comes when the change has been applied.
+            Ok(_) => Sent::Written,
+            Err(CallError::NotAppliedYet { .. }) => {
+                self.unsettled = true;
+                Sent::Written
+            }
             Err(CallError::Rejected { message, issues }) => Sent::Refused { message, issues },
             Err(error) => self.judge(error).await,
         }
@@ -189,11 +197,32 @@ impl Hands {
         }
     }
 
-    /// Reads the config until `fits` holds and the running gateway has applied it. An invalid document is never applied: it is
-    /// reported at once.
+    /// Reads the config until `fits` holds, and until what we wrote has been applied where that is not known.
+    pub(super) async fn read(
+        &mut self,
+        fits: impl Fn(&Config) -> bool,
+    ) -> Result<Config, WriteError> {
+        if self.unsettled {
+            return self.settled(fits).await;
+        }
+        self.look(fits, None).await
+    }
+
+    /// Reads the config until `fits` holds and what was written before this call, by whomever, has been applied.
     pub(super) async fn settled(
+        &mut self,
+        fits: impl Fn(&Config) -> bool,
+    ) -> Result<Config, WriteError> {
+        let config = self.look(fits, Some(Barrier::default())).await?;
+        self.unsettled = false;
+        Ok(config)
+    }
+
+    /// Reads the config until `fits` holds and the barrier is passed. An invalid document is never applied: it is reported at once.
+    async fn look(
         &self,
         fits: impl Fn(&Config) -> bool,
+        mut barrier: Option<Barrier>,
     ) -> Result<Config, WriteError> {
         let until = Instant::now() + APPLY_WAIT;
         let mut pause = FIRST_POLL;
@@ -207,8 +236,15 @@ impl Hands {
                         issues: config.issues,
                     });
                 }
-                Ok(config) if config.is_applied() && fits(&config) => return Ok(config),
-                Ok(_) | Err(CallError::Disconnected { .. } | CallError::Deadline { .. }) => {}
+                Ok(config) => {
+                    let passed = barrier
+                        .as_mut()
+                        .is_none_or(|barrier| barrier.is_passed(&config));
+                    if passed && fits(&config) {
+                        return Ok(config);
+                    }
+                }
+                Err(CallError::Disconnected { .. } | CallError::Deadline { .. }) => {}
                 Err(CallError::Unavailable { retry_after, .. }) => {
                     rest(retry_after.unwrap_or(BUSY_PAUSE)).await;
                 }
@@ -230,6 +266,61 @@ impl Hands {
     }
 }
 
+/// Whether everything that was written before the first look has been applied by the running gateway.
+///
+/// So it is when it goes by the document as it is. Where others write faster than it applies, that moment may never be seen: then two
+/// applications that end while we look will do. The first may have begun before we looked; the second began after the first had ended,
+/// and each takes the newest document there is.
+#[derive(Debug, Default)]
+struct Barrier {
+    applied: Option<String>,
+    ended: usize,
+}
+
+impl Barrier {
+    fn is_passed(&mut self, config: &Config) -> bool {
+        let before = std::mem::replace(&mut self.applied, config.applied_hash.clone());
+        if before.is_some() && before != self.applied {
+            self.ended += 1;
+        }
+        config.is_applied() || self.ended >= 2
+    }
+}
+
 async fn rest(pause: Duration) {
     tokio::time::sleep(pause).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_barrier_is_passed_when_all_is_applied_or_two_applications_have_ended() {
+        let look = |revision: &str, applied: Option<&str>| -> Config {
+            serde_json::from_value(json!({
+                "hash": revision, "configRevisionHash": revision, "appliedConfigHash": applied,
+                "parsed": {}, "exists": true, "valid": true,
+            }))
+            .unwrap()
+        };
+        assert!(Barrier::default().is_passed(&look("a", Some("a"))));
+        assert!(!Barrier::default().is_passed(&look("a", None)));
+
+        let mut barrier = Barrier::default();
+        assert!(!barrier.is_passed(&look("c", Some("a"))));
+        assert!(!barrier.is_passed(&look("d", Some("a"))), "nothing ended");
+        assert!(
+            !barrier.is_passed(&look("e", Some("b"))),
+            "it may have begun before"
+        );
+        assert!(!barrier.is_passed(&look("f", Some("b"))));
+        assert!(barrier.is_passed(&look("g", Some("d"))));
+
+        let mut barrier = Barrier::default();
+        assert!(!barrier.is_passed(&look("b", Some("a"))));
+        assert!(barrier.is_passed(&look("b", Some("b"))));
+    }
 }

@@ -43,7 +43,7 @@ impl Hands {
     async fn write(&mut self, mut batch: Batch) -> Vec<Batch> {
         let mut last_error = CallError::HashConflict;
         for _ in 0..MOST_TRIES {
-            let config = match self.settled(|_| true).await {
+            let config = match self.base(&batch).await {
                 Ok(config) => config,
                 Err(error) => return batch.fail(&error),
             };
@@ -70,7 +70,7 @@ impl Hands {
                 Sent::Written => {
                     batch.mark_written(&difference.changed);
                     let base = config.hash;
-                    let settled = self.settled(|config| config.hash != base).await;
+                    let settled = self.read(|config| config.hash != base).await;
                     // What was observed while the change was under way is old too.
                     self.members.forget_observed();
                     return match settled {
@@ -96,6 +96,15 @@ impl Hands {
         batch.fail(&last_error.into())
     }
 
+    /// The config to base a patch on. Who beats is read beside it where it matters, so there both have to speak of the same document.
+    async fn base(&mut self, batch: &Batch) -> Result<Config, WriteError> {
+        let config = self.read(|_| true).await?;
+        if config.is_applied() || !brings_first_heartbeat(&config.parsed, &batch.wishes()) {
+            return Ok(config);
+        }
+        self.settled(|_| true).await
+    }
+
     /// Creates those agents of this batch that come back under an id that the gateway has deleted, in the only way on which it
     /// forgets that; their wishes then take back what they do not want of it. Answers whether the document has changed.
     async fn create_returning(&mut self, batch: &mut Batch, config: &Config) -> bool {
@@ -116,6 +125,7 @@ impl Hands {
                 link.agents_create(agent_id, workspace.as_deref()).await
             };
             let created = created.await;
+            self.unsettled = true;
             self.members.forget_observed();
             tracing::info!(agent_id, outcome = ?created, "agent created that was deleted before");
             match created {

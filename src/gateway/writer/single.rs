@@ -100,7 +100,7 @@ impl Hands {
             match self.send(&difference, &config.hash).await {
                 // The next round reads it back.
                 Sent::Written => {
-                    self.settled(|now| now.hash != config.hash).await?;
+                    self.read(|now| now.hash != config.hash).await?;
                 }
                 Sent::Again(error) | Sent::Uncertain(error) => last_error = error,
                 Sent::Refused { message, issues } => {
