@@ -18,10 +18,8 @@ use crate::{
 pub(crate) async fn measure(stages: &Stages<'_>, fleet: &Fleet) -> Result<Measured> {
     let size = fleet.agents.len();
     let stage = stages.set(&format!("floor-{size}")).await?;
-    let link = Link::open(Endpoint {
-        url: stage.relay.url(),
-        credential: Credential::Token(stage.gateway.secret().into()),
-    });
+    let credential = Credential::Token(stage.gateway.secret().into());
+    let link = Link::open(Endpoint::new(stage.relay.url(), credential));
     link.state()
         .wait_for(|state| state.hello().is_some())
         .await?;

@@ -54,11 +54,14 @@ use super::{rule, schema};
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rule::gateway()))]
 pub struct GatewaySpec {
-    /// Address of the gateway: `ws://HOST[:PORT][/PATH]`, for example `ws://openclaw.openclaw.svc:18789`. A new address means the same gateway at another place.
+    /// Address of the gateway: `ws://HOST[:PORT][/PATH]`, or `wss://` where it speaks TLS, for example `wss://openclaw.openclaw.svc:18789`. A new address means the same gateway at another place.
     #[schemars(length(min = 1, max = 2048), extend("x-kubernetes-validations" = rule::url()))]
     pub url: String,
     /// The credential with which the operator signs in.
     pub auth: GatewayAuth,
+    /// How the gateway proves who it is; only with `wss://`. Without it the operator's own list of well-known CAs decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<GatewayTls>,
     /// Folder on the gateway's machine in which agents get their workspace, `<workspaceRoot>/workspace-<agentId>`, for example `~/.openclaw`.
     /// Written as it stands here; `~` is the gateway's to expand. Without it the gateway chooses. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,6 +92,41 @@ pub struct GatewayAuth {
     /// The gateway's password (`gateway.auth.mode: password`), in a Secret of this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_secret_ref: Option<SecretKeyRef>,
+    /// Secret of this namespace in which the operator keeps its device identity for this gateway; it creates and owns it. Default: the Gateway's name and `-device`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253), extend("x-kubernetes-validations" = rule::object_name()))]
+    pub device_secret_name: Option<String>,
+    /// Who approves that device on the gateway, which asks for it unless it sees the operator on its own loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairing: Option<Pairing>,
+}
+
+/// Who approves the operator's device. `Auto`, the default: the operator itself, where the gateway's admin-http-rpc plugin is on, and a person where it is not. `Manual`: a person; `Authenticated` shows the command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Pairing {
+    /// The operator, where the gateway's admin-http-rpc plugin is on.
+    #[default]
+    Auto,
+    /// A person.
+    Manual,
+}
+
+/// How the gateway proves who it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("minProperties" = 1, "x-kubernetes-validations" = rule::tls()))]
+pub struct GatewayTls {
+    /// CA certificates in PEM, in a Secret of this namespace, that alone are trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_secret_ref: Option<SecretKeyRef>,
+    /// SHA-256 of the gateway's certificate, in hex, with or without colons, as `openssl x509 -noout -fingerprint -sha256` shows it. That certificate alone is trusted, whatever name and dates it carries: for the one that a gateway makes for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 95), extend("x-kubernetes-validations" = rule::sha256()))]
+    pub pinned_sha256: Option<String>,
+    /// Name that the certificate must carry, where it is not the address's host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rule::server_name()))]
+    pub server_name: Option<String>,
 }
 
 /// From which namespaces a Gateway may be referred to.

@@ -95,8 +95,26 @@ reasons! {
     Unauthorized => Progressing,
     /// The credential lacks scopes. Heals when the Secret or the gateway's settings change.
     NoScopes => Progressing,
-    /// The gateway wants the operator's device paired. Heals when somebody approves it there.
-    PairingRequired => Progressing,
+    /// The gateway wants the operator's device approved. Heals when somebody does that there.
+    PairingPending => Progressing,
+    /// The gateway shows another certificate than the pinned one. Heals when the gateway or the pin changes, as do the next five.
+    CertificateNotPinned => Progressing,
+    /// The gateway's certificate is out of its time.
+    CertificateExpired => Progressing,
+    /// The gateway's certificate carries another name.
+    CertificateWrongName => Progressing,
+    /// Nobody who is trusted vouches for the gateway's certificate.
+    CertificateUntrusted => Progressing,
+    /// `ws://` was written for a port that speaks TLS.
+    TlsExpected => Progressing,
+    /// `wss://` was written for a port that does not speak TLS.
+    NotTls => Progressing,
+    /// The CA in the Secret cannot be used. Heals when the Secret changes.
+    TlsSettings => Progressing,
+    /// The operator's device Secret belongs to somebody else. Heals when that one goes.
+    SecretExists => Progressing,
+    /// The device Secret holds no usable key. Heals when it is deleted, or its key put right.
+    DeviceKeyUnreadable => Progressing,
     /// The gateway is too old or too new. Heals when it is replaced, which may be under way.
     Incompatible => Progressing,
     /// The ConfigMap does not exist.

@@ -149,19 +149,37 @@ pub(super) fn agent_id() -> Value {
 /// Address of a gateway.
 pub(super) fn url() -> Value {
     let format = concat!(
-        "self.startsWith('wss://') || self.matches('^ws://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\])",
+        "self.matches('^wss?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\])",
         "(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[^\\\\s?#]*)?$')",
     );
-    rules([
-        (
-            "!self.startsWith('wss://')",
-            "url must begin with ws://: TLS (wss://) comes with a later release; until then reach the gateway over a network you trust, or through a proxy beside the operator that adds TLS",
-        ),
-        (
-            format,
-            "url must be ws://HOST[:PORT][/PATH], for example ws://openclaw.openclaw.svc:18789, without user, query or fragment",
-        ),
-    ])
+    rules([(
+        format,
+        "url must be ws://HOST[:PORT][/PATH] or wss://HOST[:PORT][/PATH], for example wss://openclaw.openclaw.svc:18789, without user, query or fragment",
+    )])
+}
+
+/// One way to trust.
+pub(super) fn tls() -> Value {
+    rules([(
+        "!(has(self.caSecretRef) && has(self.pinnedSha256))",
+        "set only one of caSecretRef and pinnedSha256: a pinned certificate is trusted as it is, whoever signed it",
+    )])
+}
+
+/// A SHA-256 as people copy it.
+pub(super) fn sha256() -> Value {
+    rules([(
+        "self.matches('^([0-9A-Fa-f]{64}|([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2})$')",
+        "pinnedSha256 must be a SHA-256 in hex: 64 digits, or 32 pairs with colons between them, as openssl x509 -noout -fingerprint -sha256 shows it",
+    )])
+}
+
+/// A name that a certificate can carry.
+pub(super) fn server_name() -> Value {
+    rules([(
+        "self.matches('^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$') || isIP(self)",
+        "serverName must be a host name or an IP address, for example openclaw.internal",
+    )])
 }
 
 /// One credential.
@@ -198,10 +216,16 @@ pub(super) fn workspace_root() -> Value {
 
 /// What a Gateway may not change.
 pub(super) fn gateway() -> Value {
-    rules([(
-        "has(self.workspaceRoot) == has(oldSelf.workspaceRoot) && (!has(self.workspaceRoot) || self.workspaceRoot == oldSelf.workspaceRoot)",
-        "workspaceRoot is immutable, because agents have their workspaces under it: keep the value (or its absence), or create another Gateway",
-    )])
+    rules([
+        (
+            "!has(self.tls) || self.url.startsWith('wss://')",
+            "tls goes with a url that begins with wss://: write wss://, or remove tls",
+        ),
+        (
+            "has(self.workspaceRoot) == has(oldSelf.workspaceRoot) && (!has(self.workspaceRoot) || self.workspaceRoot == oldSelf.workspaceRoot)",
+            "workspaceRoot is immutable, because agents have their workspaces under it: keep the value (or its absence), or create another Gateway",
+        ),
+    ])
 }
 
 /// What a Board may not change, and what a confirmed goal needs.

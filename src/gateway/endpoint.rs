@@ -5,13 +5,45 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
+use super::{Device, TlsOptions};
+
 /// One gateway's address and the credential for it. Two endpoints are equal when a connection to one serves for the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// `ws://host:port[/path]`.
+    /// `ws://host[:port][/path]`, or `wss://` with TLS.
     pub url: String,
     /// The shared secret.
     pub credential: Credential,
+    /// How the gateway proves who it is; only with `wss://`.
+    pub tls: TlsOptions,
+    /// Who we are. Without it rights come only from the gateway's own loopback.
+    pub device: Option<Device>,
+    /// Who approves our device.
+    pub pairing: Pairing,
+}
+
+/// Who approves our device at a gateway that does not know it yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pairing {
+    /// We do, where the gateway's admin-http-rpc plugin answers; a person where it does not.
+    Auto,
+    /// A person.
+    #[default]
+    Manual,
+}
+
+impl Endpoint {
+    /// A gateway that needs nothing but the shared secret: one that sees us on its own loopback.
+    #[must_use]
+    pub fn new(url: impl Into<String>, credential: Credential) -> Self {
+        Self {
+            url: url.into(),
+            credential,
+            tls: TlsOptions::default(),
+            device: None,
+            pairing: Pairing::default(),
+        }
+    }
 }
 
 /// The gateway's shared secret, under the name its auth mode gives it.
@@ -59,10 +91,7 @@ mod tests {
     use super::*;
 
     fn endpoint(credential: Credential) -> Endpoint {
-        Endpoint {
-            url: "ws://gateway:18789".to_owned(),
-            credential,
-        }
+        Endpoint::new("ws://gateway:18789", credential)
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Issue, JournalError};
+use super::{CertificateProblem, Issue, JournalError};
 
 /// What a caller does about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,7 +24,7 @@ pub enum Class {
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The address cannot be used at all.
-    #[error("the address {url} cannot be used: {reason}; write ws://host:port")]
+    #[error("the address {url} cannot be used: {reason}; write ws://host:port or wss://host:port")]
     Address {
         /// As configured.
         url: String,
@@ -54,6 +54,36 @@ pub enum LinkError {
         /// What was seen.
         detail: String,
     },
+    /// Its certificate was not accepted.
+    #[error("the certificate of {address} was not accepted: {detail}; {}", advice(*problem))]
+    Certificate {
+        /// Host and port.
+        address: String,
+        /// What is wrong with it.
+        problem: CertificateProblem,
+        /// The TLS library's words.
+        detail: String,
+    },
+    /// Plain text was sent to a port that speaks TLS.
+    #[error("{address} speaks TLS; write wss:// instead of ws://")]
+    TlsExpected {
+        /// Host and port.
+        address: String,
+    },
+    /// TLS was spoken to a port that does not.
+    #[error(
+        "{address} does not speak TLS; write ws:// instead of wss://, or switch gateway.tls on there"
+    )]
+    NotTls {
+        /// Host and port.
+        address: String,
+    },
+    /// Our side of TLS cannot be set up.
+    #[error("TLS cannot be set up: {detail}; correct spec.tls")]
+    TlsSettings {
+        /// What is wrong.
+        detail: String,
+    },
     /// The gateway is starting or restarting.
     #[error("the gateway is not ready yet: {message}; it is asked again shortly")]
     Starting {
@@ -76,16 +106,18 @@ pub enum LinkError {
     },
     /// The connection was accepted but may do nothing.
     #[error(
-        "the gateway accepted the credential but granted no scopes: a connection that is not from its own loopback needs an approved device; reach the gateway over loopback (a sidecar or a port-forward)"
+        "the gateway accepted the credential but granted no scopes: a connection that is not from its own loopback needs a device that is approved with operator.admin; look at openclaw devices list on the gateway"
     )]
     NoScopes,
     /// The gateway wants this device approved first.
-    #[error("the gateway waits for approval of this device ({message}); approve it on the gateway: openclaw devices approve {}", request_id.as_deref().unwrap_or("<request id>"))]
+    #[error("the gateway waits for the approval of this operator's device ({message}{}); run openclaw devices approve {} on the gateway", not_automatic.as_ref().map(|why| format!("; it could not be approved from here: {why}")).unwrap_or_default(), request_id.as_deref().unwrap_or("<request id>"))]
     PairingRequired {
         /// The gateway's own words.
         message: String,
         /// What to approve.
         request_id: Option<String>,
+        /// Why we could not approve it ourselves, where we tried.
+        not_automatic: Option<String>,
     },
     /// It speaks the protocol, but not as we know it.
     #[error(
@@ -103,6 +135,22 @@ pub enum LinkError {
         /// The gateway said that it would be back after this time.
         restart_after: Option<Duration>,
     },
+}
+
+/// What a person does about a certificate that was not accepted.
+fn advice(problem: CertificateProblem) -> &'static str {
+    match problem {
+        CertificateProblem::NotPinned => {
+            "if the gateway's certificate was replaced on purpose, write its SHA-256 into spec.tls.pinnedSha256"
+        }
+        CertificateProblem::Expired => "renew it, and check the clocks",
+        CertificateProblem::WrongName => {
+            "write the name that it carries into spec.tls.serverName, or use an address with that name"
+        }
+        CertificateProblem::Untrusted => {
+            "name its CA in spec.tls.caSecretRef, or for the gateway's own certificate write its SHA-256 into spec.tls.pinnedSha256"
+        }
+    }
 }
 
 impl LinkError {

@@ -92,10 +92,7 @@ impl Fake {
     }
 
     pub(super) fn endpoint() -> Endpoint {
-        Endpoint {
-            url: "ws://fake:18789".to_owned(),
-            credential: Credential::Token("secret".into()),
-        }
+        Endpoint::new("ws://fake:18789", Credential::Token("secret".into()))
     }
 
     pub(super) fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {

@@ -1,7 +1,9 @@
 //! What a gateway says of itself when a connection is accepted, and what it can do.
 
+use secrecy::SecretString;
+
 /// What the gateway told us when it accepted the connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Hello {
     /// The gateway's version, for people.
     pub version: String,
@@ -11,6 +13,8 @@ pub struct Hello {
     pub conn_id: String,
     /// What we may do.
     pub scopes: Vec<String>,
+    /// The token that it issued to our device, where it did: with it alone we are let in the next time.
+    pub device_token: Option<SecretString>,
     /// What the gateway can do.
     pub capabilities: Capabilities,
 }

@@ -11,7 +11,9 @@ use super::dial::{Dial, Tcp};
 use super::members::{Members, Slot, Slots, lock};
 use super::models::ModelCache;
 use super::observed::Snapshot;
-use super::{CallError, Endpoint, GatewayEvent, Journal, Link, LinkState, Model, Observed, Writer};
+use super::{
+    CallError, Device, Endpoint, GatewayEvent, Journal, Link, LinkState, Model, Observed, Writer,
+};
 
 /// Events kept for a slow reader; who misses some is told so.
 const EVENTS_KEPT: usize = 1024;
@@ -163,6 +165,21 @@ impl Pool {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Link> {
         Some(self.inner.slots.get(key)?.link.clone())
+    }
+
+    /// The device with which the link of `key` was opened, with the token that the gateway issued to it last.
+    #[must_use]
+    pub fn device(&self, key: &str) -> Option<Device> {
+        let slot = self.inner.slots.get(key)?;
+        let issued = slot
+            .link
+            .hello()
+            .and_then(|hello| hello.device_token.clone());
+        let device = slot.endpoint.device.clone()?;
+        Some(match issued {
+            Some(token) => device.with_token(token),
+            None => device,
+        })
     }
 
     /// Closes and forgets the link of `key`.

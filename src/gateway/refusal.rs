@@ -122,6 +122,7 @@ pub(super) fn link_error(body: ErrorBody) -> LinkError {
         return LinkError::PairingRequired {
             request_id: body.detail("requestId").map(ToOwned::to_owned),
             message: body.message,
+            not_automatic: None,
         };
     }
     if detail == "PROTOCOL_MISMATCH" {
@@ -270,6 +271,15 @@ mod tests {
                 retry_after: Some(_),
                 ..
             }
+        ));
+        assert!(matches!(
+            link_error(body(
+                r#"{"code":"UNAVAILABLE","message":"connect unavailable during gateway restart","retryable":true,"retryAfterMs":1000,"details":{"method":"connect","reason":"gateway-restarting","phase":"accepting"}}"#
+            )),
+            LinkError::Starting {
+                retry_after: Some(after),
+                ..
+            } if after.as_secs() == 1
         ));
         assert!(matches!(
             link_error(body(

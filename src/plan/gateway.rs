@@ -8,7 +8,7 @@ use crate::api::{
 /// How the link of a Gateway stands, in words of its conditions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkView {
-    /// There is none, because there is no credential to open it with.
+    /// There is none, because something to open it with is missing.
     None,
     /// It is being opened for the first time, or again after a loss that has no cause yet.
     Connecting,
@@ -58,7 +58,7 @@ pub fn judge(
         LinkView::Connecting if was_ready => Vec::new(),
         LinkView::None | LinkView::Connecting => {
             let waits = if *link == LinkView::None {
-                "Not tried: there is no credential to connect with."
+                "Not tried: Authenticated says what is missing to connect with."
             } else {
                 "The connection is being opened."
             };
@@ -88,7 +88,7 @@ pub fn judge(
             Judgement::holds(
                 AUTHENTICATED,
                 Reason::Authenticated,
-                "The gateway accepted the credential.",
+                "The gateway let the operator in.",
             ),
             if missing.is_empty() {
                 Judgement::holds(

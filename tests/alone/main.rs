@@ -23,6 +23,7 @@ mod foreign;
 mod kill;
 mod manifest;
 mod outage;
+mod remote;
 mod restart;
 mod trials;
 mod world;

@@ -247,7 +247,7 @@ fn operator_program() -> Result<PathBuf> {
 }
 
 async fn start_provider(run: &Run) -> Result<String> {
-    let http = reqwest::Client::new();
+    let http = crate::bed::http::client()?;
     let this = std::env::current_exe().context("finding this program")?;
     for _ in 0..port::ATTEMPTS {
         let port = port::free()?;

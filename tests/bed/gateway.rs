@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     description::{GatewayAddress, OpenClaw},
+    keys::Pair,
     pid::Stopped,
     port,
     process::{Process, Start},
@@ -64,6 +65,7 @@ pub(crate) struct GatewayOptions {
     skip_bootstrap: bool,
     skip_cron: bool,
     with_config: bool,
+    scheme: &'static str,
     configure: Vec<Configure>,
     env: Vec<(String, String)>,
 }
@@ -87,6 +89,7 @@ impl GatewayOptions {
             skip_bootstrap: true,
             skip_cron: false,
             with_config: true,
+            scheme: "ws",
             configure: Vec::new(),
             env: Vec::new(),
         }
@@ -128,6 +131,20 @@ impl GatewayOptions {
         self
     }
 
+    /// Speaks TLS and nothing else, with this certificate and key (PEM files), or with a certificate that it makes for itself. The
+    /// bed's own connections do not reach such a gateway.
+    pub(crate) fn tls(mut self, files: Option<Pair>) -> Self {
+        self.scheme = "wss";
+        self.configure(move |config| {
+            config["gateway"]["tls"] = match files {
+                Some(Pair { certificate, key }) => {
+                    json!({"enabled": true, "certPath": certificate, "keyPath": key})
+                }
+                None => json!({"enabled": true}),
+            };
+        })
+    }
+
     /// Sets an environment variable.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
@@ -146,6 +163,7 @@ pub(crate) struct Gateway {
     credential: GatewayCredential,
     skip_cron: bool,
     with_config: bool,
+    scheme: &'static str,
     env: Vec<(String, String)>,
     process: Mutex<Option<Process>>,
 }
@@ -171,6 +189,7 @@ impl Gateway {
             credential: options.credential,
             skip_cron: options.skip_cron,
             with_config: options.with_config,
+            scheme: options.scheme,
             env: options.env,
             process: Mutex::new(None),
         };
@@ -236,9 +255,9 @@ impl Gateway {
             .clone()
     }
 
-    /// `ws://` URL.
+    /// `ws://` URL, `wss://` with TLS.
     pub(crate) fn url(&self) -> String {
-        format!("ws://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// Its port.
@@ -356,8 +375,8 @@ impl Gateway {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .replace(process.clone());
-        let http = reqwest::Client::new();
-        let url = format!("http://127.0.0.1:{}/readyz", self.port);
+        let http = super::http::client()?;
+        let url = format!("{}/readyz", self.url().replacen("ws", "http", 1));
         until_ready(&process, READY_LIMIT, || answers(&http, &url)).await
     }
 }

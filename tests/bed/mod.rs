@@ -14,10 +14,12 @@
 )]
 
 pub(crate) mod audit;
+pub(crate) mod authority;
 pub(crate) mod chart;
 pub(crate) mod description;
 pub(crate) mod frames;
 pub(crate) mod gateway;
+pub(crate) mod http;
 pub(crate) mod install;
 pub(crate) mod interrupt;
 pub(crate) mod keys;

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::{
+    http,
     kubeconfig::{self, Credential},
     kubectl::Kubectl,
     pid::Stopped,
@@ -89,7 +90,7 @@ pub(crate) struct Operator {
 impl Operator {
     /// Starts an operator and waits until it says that it is ready.
     pub(crate) async fn start(run: &Run, options: &OperatorOptions) -> Result<Self> {
-        let http = reqwest::Client::new();
+        let http = http::client()?;
         for _ in 0..port::ATTEMPTS {
             let port = port::free()?;
             let mut start = Start::new(&format!("operator-{}", options.name), &options.program)
@@ -128,7 +129,8 @@ impl Operator {
     /// What it answers under `path` of its operations port; an error where that is no success.
     pub(crate) async fn get(&self, path: &str) -> Result<String> {
         let url = format!("http://127.0.0.1:{}/{path}", self.port);
-        Ok(reqwest::get(url).await?.error_for_status()?.text().await?)
+        let response = http::client()?.get(url).send().await?;
+        Ok(response.error_for_status()?.text().await?)
     }
 
     /// SIGTERM; returns its exit code, which is 0 after a clean drain.

@@ -221,7 +221,7 @@ async fn start_controller_manager(
 }
 
 async fn start_etcd(run: &Run, tools: &Tools, name: &str, dir: &Path) -> Result<(u16, Process)> {
-    let http = reqwest::Client::new();
+    let http = super::http::client()?;
     for _ in 0..port::ATTEMPTS {
         let (client, peer) = (port::free()?, port::free()?);
         let peer_url = format!("http://127.0.0.1:{peer}");

@@ -50,7 +50,9 @@ pub(crate) async fn serve(listener: TcpListener) -> Result<()> {
 
 /// What the provider at `url` was asked so far.
 pub(crate) async fn turns(url: &str) -> Result<Vec<Turn>> {
-    let body = reqwest::get(format!("{url}/requests"))
+    let body = super::http::client()?
+        .get(format!("{url}/requests"))
+        .send()
         .await?
         .text()
         .await?;

@@ -1,7 +1,8 @@
 //! A relay on loopback between a client and a gateway: forwards every byte, reads along what the client asks.
 //!
 //! It counts connections and the methods of the requests as they are on the wire, which is the count that a gateway would
-//! make, and when they came. Connections can be cut and refused, or left open with nothing coming through, from a chosen request on if need be.
+//! make, and when they came. Connections can be cut and refused, or left open with nothing coming through, from a chosen request on
+//! if need be. It can be the proxy behind which a gateway sees clients from elsewhere.
 
 use std::{
     collections::BTreeMap,
@@ -81,12 +82,23 @@ struct Shared {
     mode: Weak<watch::Sender<Mode>>,
     seen: Arc<watch::Sender<Seen>>,
     hold_at: Arc<watch::Sender<Option<String>>>,
+    /// A line that goes into the head of each connection's first HTTP request.
+    header: Option<Arc<str>>,
     timeline: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Relay {
     /// Starts a relay to the gateway on `port` of loopback.
     pub(crate) fn start(port: u16) -> Result<Self> {
+        Self::forwarding(port, None)
+    }
+
+    /// Starts a relay that tells the gateway, as a proxy it trusts, that its clients come from `address`.
+    pub(crate) fn start_for_clients_at(address: &str, port: u16) -> Result<Self> {
+        Self::forwarding(port, Some(format!("X-Forwarded-For: {address}\r\n")))
+    }
+
+    fn forwarding(port: u16, header: Option<String>) -> Result<Self> {
         let listener = std::net::TcpListener::bind(super::port::loopback(0))
             .context("binding the relay's port")?;
         listener.set_nonblocking(true)?;
@@ -104,6 +116,7 @@ impl Relay {
             mode: Arc::downgrade(&mode),
             seen: Arc::clone(&seen),
             hold_at: Arc::clone(&hold_at),
+            header: header.map(Arc::from),
             timeline: Arc::clone(&timeline),
         };
         std::thread::Builder::new()
@@ -234,8 +247,16 @@ async fn relay(client: TcpStream, gateway: TcpStream, shared: Shared) {
         seen.connections += 1;
         seen.open += 1;
     });
-    let (from_client, to_client) = client.into_split();
-    let (from_gateway, to_gateway) = gateway.into_split();
+    let (mut from_client, to_client) = client.into_split();
+    let (from_gateway, mut to_gateway) = gateway.into_split();
+    if let Some(header) = &shared.header
+        && forward_request_line(&mut from_client, &mut to_gateway, header)
+            .await
+            .is_err()
+    {
+        seen.send_modify(|seen| seen.open -= 1);
+        return;
+    }
     let mut cut = shared.modes.clone();
     let downward = copy(from_gateway, to_client, shared.modes.clone(), |bytes| {
         seen.send_modify(|seen| seen.bytes_down += bytes.len());
@@ -254,6 +275,21 @@ async fn relay(client: TcpStream, gateway: TcpStream, shared: Shared) {
         _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
     }
     seen.send_modify(|seen| seen.open -= 1);
+}
+
+/// Forwards the first line of an HTTP request, and `header` after it.
+async fn forward_request_line(
+    from: &mut OwnedReadHalf,
+    to: &mut OwnedWriteHalf,
+    header: &str,
+) -> std::io::Result<()> {
+    loop {
+        let byte = from.read_u8().await?;
+        to.write_u8(byte).await?;
+        if byte == b'\n' {
+            return to.write_all(header.as_bytes()).await;
+        }
+    }
 }
 
 impl Shared {

@@ -23,10 +23,10 @@ fn a_wrong_token_is_refused_with_the_gateways_words_and_not_tried_again_soon() {
     run(async {
         let world = shared().await;
         let relay = Relay::start(world.gateway.port()).unwrap();
-        let link = Link::open(Endpoint {
-            url: relay.url(),
-            credential: Credential::Token("not-the-token".into()),
-        });
+        let link = Link::open(Endpoint::new(
+            relay.url(),
+            Credential::Token("not-the-token".into()),
+        ));
         let state = until(&link, |state| matches!(state, LinkState::Refused { .. })).await;
         let LinkState::Refused {
             error, retry_at, ..
@@ -54,10 +54,10 @@ fn a_wrong_token_is_refused_with_the_gateways_words_and_not_tried_again_soon() {
 fn an_address_where_nobody_listens_is_unreachable() {
     run(async {
         let port = crate::bed::port::free().unwrap();
-        let link = Link::open(Endpoint {
-            url: format!("ws://127.0.0.1:{port}"),
-            credential: Credential::Token("any".into()),
-        });
+        let link = Link::open(Endpoint::new(
+            format!("ws://127.0.0.1:{port}"),
+            Credential::Token("any".into()),
+        ));
         let state = until(&link, |state| {
             matches!(state, LinkState::Connecting { last: Some(_), .. })
         })
@@ -76,10 +76,10 @@ fn an_address_where_nobody_listens_is_unreachable() {
 fn a_web_server_is_told_from_a_gateway() {
     run(async {
         let provider = crate::bed::Bed::from_env().description.provider.url;
-        let link = Link::open(Endpoint {
-            url: provider.replace("http://", "ws://"),
-            credential: Credential::Token("any".into()),
-        });
+        let link = Link::open(Endpoint::new(
+            provider.replace("http://", "ws://"),
+            Credential::Token("any".into()),
+        ));
         let state = until(&link, |state| {
             matches!(state, LinkState::Connecting { last: Some(_), .. })
         })

@@ -21,6 +21,8 @@ mod connect;
 mod counted;
 mod heartbeats;
 mod implicit;
+mod remote;
 mod restart;
+mod tls;
 mod wishes;
 mod world;

@@ -79,10 +79,10 @@ impl World {
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
-        Endpoint {
-            url: self.relay.url(),
-            credential: Credential::Token(self.gateway.secret().into()),
-        }
+        Endpoint::new(
+            self.relay.url(),
+            Credential::Token(self.gateway.secret().into()),
+        )
     }
 
     pub(crate) fn link(&self) -> Link {

@@ -23,6 +23,7 @@ mod gateways;
 mod input;
 mod invalid;
 mod lifecycle;
+mod remote;
 mod samples;
 mod secrets;
 mod team;

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::{
     gateways::{quiet, read, shared, tree},
+    remote::{afar, text},
     team::{Team, file},
     world::{run, world},
 };
@@ -30,6 +31,24 @@ fn no_credential_is_in_the_log_an_event_a_status_a_file_or_a_metric() {
             .await;
         let agent: Agent = team.ready("keeper").await;
         team.event("keeper", "Normal", "FilesSynced").await;
+        // A device: made, approved by ourselves, and what the gateway issued to it.
+        let elsewhere = Team::bare("secrets-afar").await;
+        let relay = afar(gateway);
+        elsewhere
+            .secret("openclaw", "token", gateway.secret())
+            .await;
+        elsewhere
+            .apply(&crate::team::gateway_manifest(&relay.url()))
+            .await;
+        elsewhere.ready::<GatewayObject>("main").await;
+        let device = elsewhere
+            .device("key and token", |secret| {
+                text(secret, "deviceToken").is_some()
+            })
+            .await;
+        let issued = text(&device, "deviceToken").unwrap();
+        let pem = text(&device, "privateKey").unwrap();
+        let key = pem.lines().nth(1).unwrap();
 
         let world = world().await;
         let mut places = vec![
@@ -55,7 +74,7 @@ fn no_credential_is_in_the_log_an_event_a_status_a_file_or_a_metric() {
         assert!(places.len() > 10);
         for (place, text) in &places {
             assert!(!text.is_empty(), "{place}");
-            for secret in [gateway.secret(), password.as_str(), wrong] {
+            for secret in [gateway.secret(), password.as_str(), wrong, &issued, key] {
                 assert!(!text.contains(secret), "{place} holds a credential");
             }
         }

@@ -1,34 +1,38 @@
-//! The credential of a Gateway and the link that is opened with it.
+//! What a Gateway is connected with (credential, device, TLS), and the link that is opened with it.
 
-use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::{Api, ResourceExt};
+use data_encoding::HEXLOWER_PERMISSIVE;
+use kube::ResourceExt;
 use secrecy::SecretString;
 
 use crate::{
-    api::{Gateway, reason::Reason, reference::SecretKeyRef},
+    api::{Gateway, gateway, reason::Reason},
     controller::{context::Context, runner::ReconcileError},
-    gateway::{Credential, Endpoint, LinkError, LinkState},
+    gateway::{
+        CertificateProblem, Credential, Endpoint, LinkError, LinkState, Pairing, TlsOptions, Trust,
+    },
     plan::gateway::{LinkView, SecretProblem},
 };
 
-/// Opens the link, or another one where address or credential changed. Answers what is wrong with the Secret.
+use super::{device, secret};
+
+/// Opens the link, or another one where address, credential, device or trust changed. Answers what is wrong with a Secret.
 pub(super) async fn connect(
     gateway: &Gateway,
     context: &Context,
 ) -> Result<Option<SecretProblem>, ReconcileError> {
     let uid = gateway.uid().unwrap_or_default();
-    match credential(gateway, context).await? {
-        Ok(credential) => {
-            let endpoint = Endpoint {
-                url: gateway.spec.url.clone(),
-                credential,
-            };
+    match endpoint(gateway, context).await? {
+        Ok(endpoint) => {
+            let device = endpoint.device.clone();
             // The handle is looked up again by whoever calls.
             drop(
                 context
                     .pool
                     .ensure(&uid, endpoint, context.journal(gateway)),
             );
+            if let Some(device) = device {
+                device::keep_token(gateway, context, &device).await?;
+            }
             Ok(None)
         }
         Err(problem) => {
@@ -41,6 +45,38 @@ pub(super) async fn connect(
             Ok(Some(problem))
         }
     }
+}
+
+/// Where the gateway is and what we show it, by the spec and the Secrets that it names.
+async fn endpoint(
+    gateway: &Gateway,
+    context: &Context,
+) -> Result<Result<Endpoint, SecretProblem>, ReconcileError> {
+    let credential = match credential(gateway, context).await? {
+        Ok(credential) => credential,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let trust = match trust(gateway, context).await? {
+        Ok(trust) => trust,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let device = match device::device(gateway, context).await? {
+        Ok(device) => device,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let tls = gateway.spec.tls.as_ref();
+    Ok(Ok(Endpoint {
+        tls: TlsOptions {
+            trust,
+            server_name: tls.and_then(|tls| tls.server_name.clone()),
+        },
+        device,
+        pairing: match gateway.spec.auth.pairing.unwrap_or_default() {
+            gateway::Pairing::Auto => Pairing::Auto,
+            gateway::Pairing::Manual => Pairing::Manual,
+        },
+        ..Endpoint::new(&gateway.spec.url, credential)
+    }))
 }
 
 /// Reads the credential that the spec points at.
@@ -62,36 +98,33 @@ async fn credential(
                 }));
             }
         };
-    let secrets = Api::<Secret>::namespaced(
-        context.clients.request.clone(),
-        &gateway.namespace().unwrap_or_default(),
-    );
-    let SecretKeyRef { name, key } = reference;
-    let Some(secret) = secrets.get_opt(name).await? else {
-        let message = format!(
-            "Secret {name} does not exist in this namespace. Create it with the gateway's credential under key {key:?}."
-        );
-        return Ok(Err(SecretProblem {
-            reason: Reason::SecretNotFound,
-            message,
-        }));
+    let text = secret::text(gateway, context, reference, "the gateway's credential").await?;
+    Ok(text.map(|text| of(text.into())))
+}
+
+/// Whom to trust; the CA is read from its Secret.
+async fn trust(
+    gateway: &Gateway,
+    context: &Context,
+) -> Result<Result<Trust, SecretProblem>, ReconcileError> {
+    let Some(tls) = &gateway.spec.tls else {
+        return Ok(Ok(Trust::System));
     };
-    let value = secret
-        .data
-        .and_then(|mut data| data.remove(key))
-        .and_then(|ByteString(bytes)| String::from_utf8(bytes).ok());
-    // Files that were turned into Secrets often end in a line break, which no gateway's token does.
-    let value = value
-        .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-        .filter(|text| !text.is_empty());
-    Ok(value
-        .map(|text| of(SecretString::from(text)))
-        .ok_or_else(|| SecretProblem {
-            reason: Reason::SecretKeyMissing,
-            message: format!(
-                "Secret {name} has no text under key {key:?}. Put the gateway's credential there."
-            ),
-        }))
+    if let Some(pin) = tls.pinned_sha256.as_deref().and_then(pin) {
+        return Ok(Ok(Trust::Pinned(pin)));
+    }
+    let Some(ca) = &tls.ca_secret_ref else {
+        return Ok(Ok(Trust::System));
+    };
+    let pem = secret::text(gateway, context, ca, "the CA's certificate in PEM").await?;
+    Ok(pem.map(Trust::Roots))
+}
+
+/// The bytes of a SHA-256 in hex, with or without colons; the schema takes no other.
+fn pin(text: &str) -> Option<[u8; 32]> {
+    let digits = text.replace(':', "");
+    let bytes = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?;
+    bytes.try_into().ok()
 }
 
 /// How the link stands, in the plan's words.
@@ -123,9 +156,22 @@ fn reason(error: &LinkError) -> Reason {
     match error {
         LinkError::Unauthorized { .. } => Reason::Unauthorized,
         LinkError::NoScopes => Reason::NoScopes,
-        LinkError::PairingRequired { .. } => Reason::PairingRequired,
+        LinkError::PairingRequired { .. } => Reason::PairingPending,
+        LinkError::Certificate { problem, .. } => match problem {
+            CertificateProblem::NotPinned => Reason::CertificateNotPinned,
+            CertificateProblem::Expired => Reason::CertificateExpired,
+            CertificateProblem::WrongName => Reason::CertificateWrongName,
+            CertificateProblem::Untrusted => Reason::CertificateUntrusted,
+        },
+        LinkError::TlsExpected { .. } => Reason::TlsExpected,
+        LinkError::NotTls { .. } => Reason::NotTls,
+        LinkError::TlsSettings { .. } => Reason::TlsSettings,
         LinkError::Protocol { .. } => Reason::Incompatible,
-        LinkError::Starting { .. } => Reason::GatewayNotReady,
+        LinkError::Starting { .. }
+        | LinkError::Lost {
+            restart_after: Some(_),
+            ..
+        } => Reason::GatewayNotReady,
         LinkError::Address { .. }
         | LinkError::Unreachable { .. }
         | LinkError::NotAGateway { .. }
@@ -141,4 +187,18 @@ fn sentence(error: &LinkError) -> String {
         .next()
         .map(|first| first.to_uppercase().chain(letters).chain(['.']).collect())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_is_read_as_openssl_shows_it() {
+        let plain = "0a".repeat(32);
+        let colons = vec!["0A"; 32].join(":");
+        assert_eq!(pin(&plain), Some([10; 32]));
+        assert_eq!(pin(&colons), Some([10; 32]));
+        assert_eq!(pin("0a"), None);
+    }
 }

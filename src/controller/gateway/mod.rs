@@ -1,7 +1,9 @@
 //! Gateways: credential, link, conditions, the beat of resyncs, and an end that waits for claims.
 
 mod connect;
+mod device;
 mod end;
+mod secret;
 
 use std::{sync::Arc, time::Duration};
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{Sink, StreamExt};
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::dial::Dial;
 use super::super::frame::{self, Frame};
-use super::super::{CallError, Endpoint, LinkError};
+use super::super::{CallError, Device, Endpoint, LinkError, Pairing, pairing};
 use super::liveness::{Due, Liveness};
 use super::open::{Opened, Socket};
 use super::session::{Outgoing, Request, Session};
@@ -35,6 +36,8 @@ pub(super) struct Actor {
     publish: watch::Sender<LinkState>,
     events: broadcast::Sender<GatewayEvent>,
     closed: CancellationToken,
+    /// What the gateway issued to our device last, and has not refused since.
+    device_token: Option<SecretString>,
 }
 
 impl Actor {
@@ -46,7 +49,9 @@ impl Actor {
         events: broadcast::Sender<GatewayEvent>,
         closed: CancellationToken,
     ) -> Self {
+        let device = endpoint.device.as_ref();
         Self {
+            device_token: device.and_then(Device::token).cloned(),
             endpoint,
             dial,
             inbox,
@@ -70,6 +75,7 @@ impl Actor {
     async fn keep_up(&mut self) {
         let mut down_since = Instant::now();
         let mut attempt: u32 = 0;
+        let mut restarts_until = None;
         loop {
             let error = match self.open().await {
                 Ok(opened) => {
@@ -79,10 +85,16 @@ impl Actor {
                     if down_since.duration_since(up_since) >= backoff::SETTLED {
                         attempt = 0;
                     }
+                    restarts_until =
+                        closing::is_restart(&error).then(|| down_since + closing::RESTART);
                     tracing::info!(url = %self.endpoint.url, reason = %error, "gateway link down");
                     error
                 }
                 Err(error) => {
+                    let error = match restarts_until {
+                        Some(until) if Instant::now() < until => closing::while_restarting(error),
+                        _ => error,
+                    };
                     if attempt == 0 && !matches!(error, LinkError::Starting { .. }) {
                         tracing::info!(url = %self.endpoint.url, reason = %error, "gateway link not up");
                     } else {
@@ -117,12 +129,30 @@ impl Actor {
         }
     }
 
+    /// Opens a connection, by the device token where there is one and else by the shared secret, and has our device approved where
+    /// that is what it takes.
     async fn open(&mut self) -> Result<Opened, LinkError> {
-        turn_away(
-            &mut self.inbox,
-            open::open(&self.endpoint, self.dial.as_ref()),
-        )
-        .await
+        let (endpoint, dial) = (&self.endpoint, self.dial.as_ref());
+        let device_token = &mut self.device_token;
+        let opening = async {
+            let mut opened = open::open(endpoint, dial, device_token.as_ref()).await;
+            if let Err(error) = &opened
+                && error.is_refusal()
+                && device_token.take().is_some()
+            {
+                tracing::info!(url = %endpoint.url, reason = %error, "device token refused");
+                opened = open::open(endpoint, dial, None).await;
+            }
+            match opened {
+                Err(error) => approve(endpoint, dial, error).await,
+                opened => opened,
+            }
+        };
+        let opened = turn_away(&mut self.inbox, opening).await?;
+        if let Some(token) = &opened.hello.device_token {
+            self.device_token = Some(token.clone());
+        }
+        Ok(opened)
     }
 
     /// Serves one connection until it ends, and says why it ended.
@@ -145,6 +175,36 @@ impl Actor {
         });
         connection.session.lose_all();
         error
+    }
+}
+
+/// Approves our own device where `error` says that the gateway waits for that, and opens the connection then.
+async fn approve(
+    endpoint: &Endpoint,
+    dial: &dyn Dial,
+    error: LinkError,
+) -> Result<Opened, LinkError> {
+    let (Pairing::Auto, Some(device)) = (endpoint.pairing, &endpoint.device) else {
+        return Err(error);
+    };
+    let LinkError::PairingRequired {
+        message,
+        request_id: Some(request_id),
+        ..
+    } = error
+    else {
+        return Err(error);
+    };
+    match pairing::approve(endpoint, dial, device, &request_id).await {
+        Ok(()) => {
+            tracing::info!(url = %endpoint.url, device = %device.id(), "device approved");
+            open::open(endpoint, dial, None).await
+        }
+        Err(why) => Err(LinkError::PairingRequired {
+            message,
+            request_id: Some(request_id),
+            not_automatic: Some(why.to_string()),
+        }),
     }
 }
 

@@ -9,10 +9,14 @@ pub(super) const SETTLED: Duration = Duration::from_mins(1);
 
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
+/// A gateway that is there, or will be, and does not say when it is ready.
+const LONGEST_START: Duration = Duration::from_secs(5);
 /// A refused credential is shown again after 2, 4, 8, 10, 10, .. minutes: three times in ten minutes at most. The gateway locks an
 /// address out for five minutes after ten failures within one.
 const FIRST_REFUSAL: Duration = Duration::from_mins(2);
 const LONGEST_REFUSAL: Duration = Duration::from_mins(10);
+/// A person may approve the device at any time; asking costs no lockout, since the secret is right.
+const PAIRING: Duration = Duration::from_secs(10);
 /// A gateway that says when it will be ready is asked soon after that, not all at once.
 const READY_SPREAD: Duration = Duration::from_secs(1);
 
@@ -24,9 +28,10 @@ pub(super) fn pause(error: &LinkError, attempt: u32, random: f64) -> Duration {
                 .max(retry_after.unwrap_or_default())
                 .mul_f64(1.0 + 0.1 * random)
         }
-        LinkError::NoScopes | LinkError::PairingRequired { .. } => {
+        LinkError::NoScopes => {
             doubled(FIRST_REFUSAL, LONGEST_REFUSAL, attempt).mul_f64(1.0 + 0.1 * random)
         }
+        LinkError::PairingRequired { .. } => PAIRING.mul_f64(1.0 + 0.1 * random),
         LinkError::Starting {
             retry_after: Some(after),
             ..
@@ -35,6 +40,7 @@ pub(super) fn pause(error: &LinkError, attempt: u32, random: f64) -> Duration {
             restart_after: Some(after),
             ..
         } => *after + READY_SPREAD.mul_f64(random),
+        LinkError::Starting { .. } => doubled(FIRST, LONGEST_START, attempt).mul_f64(random),
         _ => doubled(FIRST, LONGEST, attempt).mul_f64(random),
     }
 }
@@ -79,6 +85,16 @@ mod tests {
                 Duration::from_millis(longest)
             );
         }
+    }
+
+    #[test]
+    fn a_gateway_that_starts_is_asked_every_few_seconds() {
+        let starting = LinkError::Starting {
+            message: String::new(),
+            retry_after: None,
+        };
+        assert_eq!(pause(&starting, u32::MAX, 1.0), LONGEST_START);
+        assert_eq!(pause(&starting, 0, 1.0), FIRST);
     }
 
     #[test]

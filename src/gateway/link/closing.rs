@@ -14,6 +14,8 @@ const TRY_AGAIN_LATER: u16 = 1013;
 const STARTING_PAUSE: Duration = Duration::from_millis(500);
 /// A small gateway was back 2.7 s after an in-process restart.
 const RESTART_PAUSE: Duration = Duration::from_millis(1500);
+/// After a farewell a gateway that does not answer is taken to be restarting for this long; a big one takes most of a minute.
+pub(super) const RESTART: Duration = Duration::from_mins(2);
 
 /// What the end of a connection means. `announced` is the farewell's `restartExpectedMs`.
 pub(super) fn lost(close: Option<&CloseFrame>, announced: Option<Duration>) -> LinkError {
@@ -38,5 +40,64 @@ pub(super) fn lost(close: Option<&CloseFrame>, announced: Option<Duration>) -> L
             detail: format!("close code {code} {reason}").trim_end().to_owned(),
             restart_after: announced,
         },
+    }
+}
+
+/// Whether the gateway said that it would be back when the connection ended.
+pub(super) fn is_restart(error: &LinkError) -> bool {
+    matches!(
+        error,
+        LinkError::Lost {
+            restart_after: Some(_),
+            ..
+        }
+    )
+}
+
+/// What it means that a connection cannot be made while a restart is under way: nobody listens yet, or a proxy has nobody to forward to.
+pub(super) fn while_restarting(error: LinkError) -> LinkError {
+    match error {
+        LinkError::Unreachable { .. }
+        | LinkError::NotAGateway { status: None, .. }
+        | LinkError::Lost { .. } => LinkError::Starting {
+            message: "it restarts, as it said when it closed the connection".to_owned(),
+            retry_after: None,
+        },
+        error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+    use super::*;
+
+    fn closed(code: u16) -> LinkError {
+        let frame = CloseFrame {
+            code: CloseCode::from(code),
+            reason: "service restart".into(),
+        };
+        lost(Some(&frame), None)
+    }
+
+    #[test]
+    fn a_gateway_that_says_goodbye_is_expected_back() {
+        assert!(is_restart(&closed(1012)));
+        assert!(is_restart(&lost(None, Some(Duration::from_secs(1)))));
+        assert!(!is_restart(&closed(4001)));
+        assert!(!is_restart(&lost(None, None)));
+        assert!(matches!(closed(1013), LinkError::Starting { .. }));
+    }
+
+    #[test]
+    fn nobody_there_is_no_news_while_a_restart_is_under_way_but_a_refusal_is() {
+        let unreachable = LinkError::Unreachable {
+            address: "gateway:1".to_owned(),
+            source: std::io::ErrorKind::ConnectionRefused.into(),
+        };
+        let waits = while_restarting(unreachable);
+        assert!(matches!(waits, LinkError::Starting { .. }), "{waits}");
+        assert!(while_restarting(LinkError::NoScopes).is_refusal());
     }
 }

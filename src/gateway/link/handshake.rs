@@ -2,38 +2,90 @@
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::{Capabilities, Credential, Hello, LinkError};
+use super::super::device::Claim;
+use super::super::{Capabilities, Credential, Device, Hello, LinkError};
 
 /// The protocol version that this client speaks.
 const PROTOCOL: u32 = 4;
 /// Everything: agents, config and cron writes need it, and it implies reading.
 const SCOPE: &str = "operator.admin";
 
-/// The parameters of `connect`. `nonce` is the challenge's: a device identity signs it here once there is one; a connection from the
-/// gateway's own loopback needs none. `gateway-client`/`backend` is the only client identity that gets scopes from a secret alone.
-pub(super) fn connect_params(credential: &Credential, _nonce: &str) -> Value {
-    let auth = match credential {
-        Credential::Token(secret) => json!({ "token": secret.expose_secret() }),
-        Credential::Password(secret) => json!({ "password": secret.expose_secret() }),
+/// The only client identity that gets scopes from a secret alone, on loopback.
+const CLIENT_ID: &str = "gateway-client";
+const CLIENT_MODE: &str = "backend";
+const ROLE: &str = "operator";
+/// The same on every machine: a device that changes it has to be approved anew.
+const PLATFORM: &str = "linux";
+
+/// What the gateway sends first; a device signs it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Challenge {
+    nonce: String,
+    /// Milliseconds since 1970.
+    #[serde(default)]
+    ts: u64,
+}
+
+/// What is shown as the credential.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shown<'a> {
+    /// The secret that the gateway shares with everybody.
+    Shared(&'a Credential),
+    /// The token that it issued to our device.
+    DeviceToken(&'a SecretString),
+}
+
+/// The parameters of `connect`.
+pub(super) fn connect_params(
+    shown: Shown<'_>,
+    device: Option<&Device>,
+    challenge: &Challenge,
+) -> Value {
+    let (auth, token) = match shown {
+        Shown::Shared(Credential::Token(secret)) => {
+            let secret = secret.expose_secret();
+            (json!({ "token": secret }), secret)
+        }
+        Shown::Shared(Credential::Password(secret)) => {
+            (json!({ "password": secret.expose_secret() }), "")
+        }
+        Shown::DeviceToken(token) => {
+            let token = token.expose_secret();
+            (json!({ "deviceToken": token }), token)
+        }
     };
-    json!({
+    let mut params = json!({
         "minProtocol": PROTOCOL,
         "maxProtocol": PROTOCOL,
         "client": {
-            "id": "gateway-client",
+            "id": CLIENT_ID,
             "version": env!("CARGO_PKG_VERSION"),
-            "platform": "linux",
-            "mode": "backend",
+            "platform": PLATFORM,
+            "mode": CLIENT_MODE,
         },
-        "role": "operator",
+        "role": ROLE,
         "scopes": [SCOPE],
         "caps": [],
         "auth": auth,
-    })
+    });
+    if let (Some(device), Some(params)) = (device, params.as_object_mut()) {
+        let claim = Claim {
+            client_id: CLIENT_ID,
+            client_mode: CLIENT_MODE,
+            role: ROLE,
+            scopes: &[SCOPE],
+            platform: PLATFORM,
+            signed_at: challenge.ts,
+            nonce: &challenge.nonce,
+            token,
+        };
+        params.insert("device".to_owned(), device.introduce(&claim));
+    }
+    params
 }
 
 /// The hello as the wire has it.
@@ -63,9 +115,11 @@ struct Features {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Auth {
     #[serde(default)]
     scopes: Vec<String>,
+    device_token: Option<SecretString>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -111,6 +165,7 @@ impl RawHello {
             boot_id: self.server.boot_id,
             conn_id: self.server.conn_id,
             scopes: self.auth.scopes,
+            device_token: self.auth.device_token,
             capabilities,
         })
     }
@@ -133,11 +188,24 @@ mod tests {
 
     #[test]
     fn the_secret_goes_where_the_auth_mode_expects_it() {
-        let token = connect_params(&Credential::Token("t".into()), "n");
-        assert_eq!(token["auth"], json!({"token": "t"}));
-        let password = connect_params(&Credential::Password("p".into()), "n");
-        assert_eq!(password["auth"], json!({"password": "p"}));
-        assert_eq!(password["minProtocol"], password["maxProtocol"]);
+        let challenge = Challenge {
+            nonce: "n".to_owned(),
+            ts: 1,
+        };
+        let auth = |shown| connect_params(shown, None, &challenge)["auth"].clone();
+        let token = Credential::Token("t".into());
+        assert_eq!(auth(Shown::Shared(&token)), json!({"token": "t"}));
+        let password = Credential::Password("p".into());
+        assert_eq!(auth(Shown::Shared(&password)), json!({"password": "p"}));
+        let issued = SecretString::from("d");
+        assert_eq!(
+            auth(Shown::DeviceToken(&issued)),
+            json!({"deviceToken": "d"})
+        );
+        let device = Device::generate();
+        let params = connect_params(Shown::Shared(&token), Some(&device), &challenge);
+        assert_eq!(params["device"]["id"], device.id());
+        assert_eq!(params["device"]["signedAt"], 1);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub(super) use self::open::open_stream;
 use self::session::Request;
 use super::dial::{Dial, Tcp};
 use super::{CallError, Endpoint, Hello, LinkError};

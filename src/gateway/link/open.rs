@@ -1,10 +1,10 @@
-//! Opens one connection: dial, WebSocket upgrade, challenge, connect, hello, and the one probe that the hello cannot answer.
+//! Opens one connection: dial, TLS, WebSocket upgrade, challenge, connect, hello, and the one probe that the hello cannot answer.
 
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use http::Uri;
-use serde::Deserialize;
+use http::{HeaderMap, Uri, header::RETRY_AFTER};
+use secrecy::SecretString;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio_tungstenite::WebSocketStream;
@@ -13,9 +13,9 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::super::dial::{ByteStream, Dial};
 use super::super::frame::{self, ErrorBody, Frame};
-use super::super::{Endpoint, Hello, LinkError, refusal};
+use super::super::{Endpoint, Hello, LinkError, refusal, tls};
 use super::closing;
-use super::handshake::{RawHello, connect_params};
+use super::handshake::{Challenge, RawHello, Shown, connect_params};
 
 /// The gateway closes a handshake that takes longer than 15 s; the probe may wait for its schema to be built.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(30);
@@ -25,6 +25,11 @@ const LARGEST_MESSAGE: usize = 32 << 20;
 const READ_BUFFER: usize = 32 << 10;
 /// More than this waiting for the socket is an error of ours: requests are far smaller.
 pub(super) const WRITE_BUFFER: usize = 4 << 20;
+
+/// However long a server wants to be left alone.
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
+/// Of a refusal's own words, these characters are shown.
+const LONGEST_WORDS: usize = 300;
 
 /// The socket of a connection that is up.
 pub(super) type Socket = WebSocketStream<Box<dyn ByteStream>>;
@@ -36,8 +41,43 @@ pub(super) struct Opened {
     pub(super) tick: Option<Duration>,
 }
 
-/// Opens a connection to `endpoint`.
-pub(super) async fn open(endpoint: &Endpoint, dial: &dyn Dial) -> Result<Opened, LinkError> {
+/// Opens a connection to `endpoint`, showing `device_token` instead of the shared secret where there is one.
+pub(super) async fn open(
+    endpoint: &Endpoint,
+    dial: &dyn Dial,
+    device_token: Option<&SecretString>,
+) -> Result<Opened, LinkError> {
+    let (address, stream) = open_stream(endpoint, dial).await?;
+    let shown = device_token.map_or(Shown::Shared(&endpoint.credential), Shown::DeviceToken);
+    let handshake = introduce(endpoint, shown, &address, stream);
+    let opened = tokio::time::timeout(HANDSHAKE_DEADLINE, handshake)
+        .await
+        .unwrap_or_else(|_| {
+            Err(LinkError::NotAGateway {
+                address: address.clone(),
+                status: None,
+                detail: format!(
+                    "the handshake did not end within {} s",
+                    HANDSHAKE_DEADLINE.as_secs()
+                ),
+            })
+        });
+    match opened {
+        // What is not understood may be TLS, which answers plain text with nothing at all.
+        Err(LinkError::NotAGateway { status: None, .. } | LinkError::Unreachable { .. })
+            if speaks_tls_instead(endpoint, dial).await =>
+        {
+            Err(LinkError::TlsExpected { address })
+        }
+        opened => opened,
+    }
+}
+
+/// Opens the byte stream to a gateway, with TLS where the address says so. Answers host and port too.
+pub(in super::super) async fn open_stream(
+    endpoint: &Endpoint,
+    dial: &dyn Dial,
+) -> Result<(String, Box<dyn ByteStream>), LinkError> {
     let address = Address::parse(&endpoint.url)?;
     let shown = address.to_string();
     let stream = dial
@@ -47,22 +87,24 @@ pub(super) async fn open(endpoint: &Endpoint, dial: &dyn Dial) -> Result<Opened,
             address: shown.clone(),
             source,
         })?;
-    tokio::time::timeout(HANDSHAKE_DEADLINE, introduce(endpoint, &shown, stream))
-        .await
-        .unwrap_or_else(|_| {
-            Err(LinkError::NotAGateway {
-                address: shown,
-                status: None,
-                detail: format!(
-                    "the handshake did not end within {} s",
-                    HANDSHAKE_DEADLINE.as_secs()
-                ),
-            })
-        })
+    let stream = if address.tls {
+        tls::connect(stream, &address.host, &shown, &endpoint.tls).await?
+    } else {
+        stream
+    };
+    Ok((shown, stream))
+}
+
+async fn speaks_tls_instead(endpoint: &Endpoint, dial: &dyn Dial) -> bool {
+    match Address::parse(&endpoint.url) {
+        Ok(address) if !address.tls => tls::is_spoken(dial, &address.host, address.port).await,
+        _ => false,
+    }
 }
 
 async fn introduce(
     endpoint: &Endpoint,
+    shown: Shown<'_>,
     address: &str,
     stream: Box<dyn ByteStream>,
 ) -> Result<Opened, LinkError> {
@@ -76,13 +118,10 @@ async fn introduce(
             .await
             .map_err(|error| not_a_gateway(address, error))?;
     let mut talk = Talk { socket, address };
-    let nonce = talk.challenge().await?;
+    let challenge = talk.challenge().await?;
+    let params = connect_params(shown, endpoint.device.as_ref(), &challenge);
     let hello = talk
-        .ask(
-            "1",
-            "connect",
-            &connect_params(&endpoint.credential, &nonce),
-        )
+        .ask("1", "connect", &params)
         .await?
         .map_err(refusal::link_error)?;
     let hello: RawHello =
@@ -105,11 +144,7 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
-    async fn challenge(&mut self) -> Result<String, LinkError> {
-        #[derive(Deserialize)]
-        struct Challenge {
-            nonce: String,
-        }
+    async fn challenge(&mut self) -> Result<Challenge, LinkError> {
         let text = self.text().await?;
         let challenge = match frame::parse(&text) {
             Ok(Frame::Event {
@@ -120,13 +155,11 @@ impl Talk<'_> {
             }
             _ => None,
         };
-        challenge
-            .map(|challenge| challenge.nonce)
-            .ok_or_else(|| LinkError::NotAGateway {
-                address: self.address.to_owned(),
-                status: None,
-                detail: "its first message is no challenge".to_owned(),
-            })
+        challenge.ok_or_else(|| LinkError::NotAGateway {
+            address: self.address.to_owned(),
+            status: None,
+            detail: "its first message is no challenge".to_owned(),
+        })
     }
 
     async fn ask(
@@ -207,13 +240,19 @@ fn not_a_gateway(address: &str, error: WsError) -> LinkError {
         WsError::Http(response) if matches!(response.status().as_u16(), 502..=504) => {
             LinkError::Starting {
                 message: format!("HTTP {}", response.status()),
-                retry_after: None,
+                retry_after: retry_after(response.headers()),
             }
         }
         WsError::Http(response) => LinkError::NotAGateway {
             address: address.to_owned(),
             status: Some(response.status().as_u16()),
-            detail: format!("HTTP {} instead of a WebSocket", response.status()),
+            detail: format!(
+                "HTTP {} instead of a WebSocket{}",
+                response.status(),
+                words(response.body().as_deref().unwrap_or_default())
+                    .map(|words| format!(": {words}"))
+                    .unwrap_or_default()
+            ),
         },
         WsError::Io(source) => LinkError::Unreachable {
             address: address.to_owned(),
@@ -227,11 +266,31 @@ fn not_a_gateway(address: &str, error: WsError) -> LinkError {
     }
 }
 
-/// Host and port of a `ws://` address.
+/// When a server wants to be asked again; a day is not waited for.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_RETRY))
+}
+
+/// What the gateway itself says in the body of a refused upgrade, such as that it does not trust a proxy.
+fn words(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let words = body.pointer("/error/message")?.as_str()?;
+    Some(words.chars().take(LONGEST_WORDS).collect())
+}
+
+/// Host and port of a `ws://` or `wss://` address.
 #[derive(Debug, PartialEq, Eq)]
 struct Address {
     host: String,
     port: u16,
+    tls: bool,
 }
 
 impl std::fmt::Display for Address {
@@ -253,11 +312,11 @@ impl Address {
         let uri: Uri = url
             .parse()
             .map_err(|error: http::uri::InvalidUri| unusable(error.to_string()))?;
-        match uri.scheme_str() {
-            Some("ws") => {}
-            Some("wss") => return Err(unusable("TLS is not supported yet".to_owned())),
-            _ => return Err(unusable("it does not begin with ws://".to_owned())),
-        }
+        let tls = match uri.scheme_str() {
+            Some("ws") => false,
+            Some("wss") => true,
+            _ => return Err(unusable("it begins with neither".to_owned())),
+        };
         let host = uri
             .host()
             .filter(|host| !host.is_empty())
@@ -267,7 +326,8 @@ impl Address {
                 .trim_start_matches('[')
                 .trim_end_matches(']')
                 .to_owned(),
-            port: uri.port_u16().unwrap_or(80),
+            port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            tls,
         })
     }
 }
@@ -282,12 +342,37 @@ mod tests {
             ("ws://gateway.team.svc:18789", "gateway.team.svc:18789"),
             ("ws://[::1]:19000/path", "[::1]:19000"),
             ("ws://gateway", "gateway:80"),
+            ("wss://gateway", "gateway:443"),
         ] {
             assert_eq!(Address::parse(url).unwrap().to_string(), shown);
         }
-        for url in ["http://x", "wss://x", "x:1", "ws://", "", "ws://a b"] {
+        for url in ["http://x", "x:1", "ws://", "", "ws://a b"] {
             let text = Address::parse(url).unwrap_err().to_string();
             assert!(text.contains("ws://host:port"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_server_that_says_when_to_come_back_is_taken_at_its_word_within_reason() {
+        let after = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, value.parse().unwrap());
+            retry_after(&headers)
+        };
+        assert_eq!(after("2"), Some(Duration::from_secs(2)));
+        assert_eq!(after("86400"), Some(LONGEST_RETRY));
+        assert_eq!(after("Wed, 21 Oct 2026 07:28:00 GMT"), None);
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_refused_upgrade_shows_the_gateways_own_words() {
+        let body = br#"{"error":{"message":"Proxy client attribution is required.","type":"proxy_attribution_required"}}"#;
+        assert_eq!(
+            words(body).as_deref(),
+            Some("Proxy client attribution is required.")
+        );
+        assert_eq!(words(b"<html>"), None);
+        assert_eq!(words(b""), None);
     }
 }
