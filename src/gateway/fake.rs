@@ -33,6 +33,15 @@ pub(super) enum Fault {
     Delay(Duration),
 }
 
+/// An act of somebody else.
+struct Meanwhile(Box<dyn FnOnce(&mut State) + Send>);
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Meanwhile")
+    }
+}
+
 /// The process behind all connections.
 #[derive(Debug)]
 pub(super) struct State {
@@ -46,6 +55,8 @@ pub(super) struct State {
     pub(super) beating: Vec<String>,
     /// Faults by method, used up one by one.
     pub(super) faults: BTreeMap<&'static str, VecDeque<Fault>>,
+    /// What somebody else does just before the next request of a method is executed.
+    meanwhile: BTreeMap<&'static str, Meanwhile>,
     /// Paths that make a patch be refused without saying why.
     pub(super) unnamed_poison: Option<String>,
     /// Agents that were deleted and not created again since: a patch must not bring them back.
@@ -75,6 +86,7 @@ impl Fake {
                 applied_at: None,
                 beating: vec!["main".to_owned()],
                 faults: BTreeMap::new(),
+                meanwhile: BTreeMap::new(),
                 unnamed_poison: None,
                 deleted: BTreeSet::new(),
                 requests: Vec::new(),
@@ -101,6 +113,15 @@ impl Fake {
 
     pub(super) fn fault(&self, method: &'static str, fault: Fault) {
         self.with(|state| state.faults.entry(method).or_default().push_back(fault));
+    }
+
+    /// Lets somebody else act on the process just before it executes the next request of a method.
+    pub(super) fn meanwhile(
+        &self,
+        method: &'static str,
+        act: impl FnOnce(&mut State) + Send + 'static,
+    ) {
+        self.with(|state| state.meanwhile.insert(method, Meanwhile(Box::new(act))));
     }
 
     pub(super) fn count(&self, method: &str) -> usize {
@@ -270,6 +291,9 @@ impl State {
         connection: usize,
     ) -> Result<Value, Value> {
         let refused = |message: &str| json!({"code": "INVALID_REQUEST", "message": message});
+        if let Some(Meanwhile(act)) = self.meanwhile.remove(method) {
+            act(self);
+        }
         match method {
             "connect" => Ok(json!({
                 "type": "hello-ok", "protocol": 4,

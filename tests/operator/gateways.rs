@@ -67,9 +67,19 @@ fn with_foreign(config: &mut Value) {
             "tools": {"exec": {"notifyOnExit": false}},
         },
     });
-    config["agents"]["defaults"]["heartbeat"] = json!({"every": "45m", "target": "none"});
+    // Before a beat the gateway fills a workspace with files of its own: none of theirs falls due while tests look at their files.
+    config["agents"]["defaults"]["heartbeat"] =
+        json!({"every": "45m", "target": "none", "activeHours": minute_in_twelve_hours()});
     config["tools"] = json!({"exec": {"notifyOnExit": false}});
     config["commands"] = json!({"ownerAllowFrom": ["telegram:123456789"]});
+}
+
+/// Active hours that no test run will see.
+fn minute_in_twelve_hours() -> Value {
+    let start = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(12);
+    let end = start + jiff::SignedDuration::from_mins(1);
+    let [start, end] = [start, end].map(|time| time.strftime("%H:%M").to_string());
+    json!({"start": start, "end": end, "timezone": "UTC"})
 }
 
 /// The config document as the gateway answers it.

@@ -1,14 +1,10 @@
-//! The main path: apply an Agent, see it on the gateway as declared, change it, delete it.
+//! The main path: apply an Agent, see it on the gateway as declared, change it. Its end is in `ending`.
 
-use kube::{
-    ResourceExt,
-    api::{Patch, PatchParams},
-};
 use mission_operator::api::{Agent, Board};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
-    gateways::{beating, checklist, config, entry, quiet, read, shared},
+    gateways::{beating, checklist, entry, quiet, read, shared},
     team::{Team, agent_id, file},
     world::{run, world},
 };
@@ -292,32 +288,6 @@ fn a_heartbeat_that_is_switched_off_is_off_and_says_so() {
 }
 
 #[test]
-fn a_deleted_agent_leaves_nothing_on_the_gateway() {
-    run(async {
-        let gateway = shared().await;
-        let team = Team::on(gateway, "life-delete").await;
-        team.apply_spec::<Agent>("goner", json!({"gatewayRef": {"name": "main"}}))
-            .await;
-        let agent: Agent = team.ready("goner").await;
-        let id = agent_id(&agent).to_owned();
-        assert!(file(&agent, "SOUL.md").exists());
-
-        team.delete::<Agent>("goner").await;
-        assert!(
-            config(gateway).await["agents"]["entries"]
-                .get(&id)
-                .is_none()
-        );
-        assert!(!beating(gateway).await.contains_key(&id));
-        assert!(!file(&agent, "SOUL.md").exists());
-        let listed = gateway.rpc().await.unwrap().agent_ids().await.unwrap();
-        assert!(!listed.contains(&id), "{listed:?}");
-        let note = team.event("goner", "Normal", "Deleted").await;
-        assert!(note.contains("trash"), "{note}");
-    });
-}
-
-#[test]
 fn kubectl_shows_what_a_person_wants_to_know_first() {
     run(async {
         let team = Team::on(shared().await, "life-columns").await;
@@ -380,28 +350,5 @@ fn kubectl_shows_what_a_person_wants_to_know_first() {
         ] {
             assert!(all.contains(name), "{all}");
         }
-    });
-}
-
-#[test]
-fn a_finalizer_that_somebody_took_off_comes_back_and_the_agent_goes_with_its_object() {
-    run(async {
-        let gateway = shared().await;
-        let team = Team::on(gateway, "unbound").await;
-        team.apply_spec::<Agent>("held", json!({"gatewayRef": {"name": "main"}}))
-            .await;
-        let agent: Agent = team.ready("held").await;
-        let bare = json!({"metadata": {"finalizers": null}});
-        team.api::<Agent>()
-            .patch("held", &PatchParams::default(), &Patch::Merge(bare))
-            .await
-            .unwrap();
-        team.reconcile_now::<Agent>("held").await;
-        team.until("held", "its finalizer is back", |agent: &Agent| {
-            !agent.finalizers().is_empty()
-        })
-        .await;
-        team.delete::<Agent>("held").await;
-        assert_eq!(entry(gateway, agent_id(&agent)).await, Value::Null);
     });
 }

@@ -18,6 +18,7 @@ mod boards;
 mod bootstrap;
 mod credential;
 mod drift;
+mod ending;
 mod foreign;
 mod gateways;
 mod input;

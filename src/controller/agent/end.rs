@@ -181,7 +181,10 @@ async fn is_there_by_us(
     let entry = observed.config.agent(&place.agent_id);
     let own = text::mark(agent, context);
     let judge = |found| plan::ownership(&record, Some(place), entry, found, &own);
-    if judge(None) != plan::Ownership::Foreign {
+    let pool = &context.pool;
+    if judge(None) != plan::Ownership::Foreign
+        || pool.has_created(&place.gateway_uid, &place.agent_id)
+    {
         // Free: the writer, which waits for what is under way, has the last word.
         return Ok(true);
     }

@@ -63,7 +63,12 @@ impl Visit<'_> {
         let judge = |found| plan::ownership(&self.status, place, entry, found, &own);
         let mut ownership = judge(None);
         if ownership == Ownership::Foreign {
-            ownership = judge(observe::mark(link, id).await?.as_ref());
+            let uid = &accepted.gateway_uid;
+            ownership = if place.is_some() && self.context.pool.has_created(uid, id) {
+                Ownership::Claimed
+            } else {
+                judge(observe::mark(link, id).await?.as_ref())
+            };
         }
         match ownership {
             Ownership::Claimed => {

@@ -33,7 +33,14 @@ impl Hands {
     pub(super) async fn patch(&mut self, mut jobs: Vec<WishJob>) {
         jobs.retain(|job| !job.reply.is_closed());
         let touched = BTreeSet::new();
-        let mut batches = VecDeque::from([Batch { jobs, touched }]);
+        let mut batch = Batch { jobs, touched };
+        // A turn before this one did not come to the end.
+        for agent_id in batch.agent_ids() {
+            if self.members.has_created(&agent_id) {
+                batch.mark_created(&agent_id);
+            }
+        }
+        let mut batches = VecDeque::from([batch]);
         while let Some(batch) = batches.pop_front() {
             batches.extend(self.write(batch).await);
         }
@@ -120,6 +127,8 @@ impl Hands {
             })
             .collect();
         for (agent_id, workspace) in &returning {
+            // Before the answer, which may be lost.
+            self.members.note_created(agent_id);
             let created = async {
                 let link = self.link().await?;
                 link.agents_create(agent_id, workspace.as_deref()).await
@@ -129,12 +138,23 @@ impl Hands {
             self.members.forget_observed();
             tracing::info!(agent_id, outcome = ?created, "agent created that was deleted before");
             match created {
-                Ok(()) | Err(CallError::AgentExists { .. }) => {
+                Ok(()) => {
                     self.deleted.remove(agent_id);
                     batch.mark_created(agent_id);
                 }
-                Err(error) => batch
-                    .answer(|job| (job.wish.agent_id == *agent_id).then(|| error.clone().into())),
+                // Somebody else was faster: the next look at the document says what that means for each wish.
+                Err(CallError::AgentExists { .. }) => {
+                    self.members.forget_created(agent_id);
+                    self.deleted.remove(agent_id);
+                }
+                Err(error) => {
+                    if !error.outcome_unknown() {
+                        self.members.forget_created(agent_id);
+                    }
+                    batch.answer(|job| {
+                        (job.wish.agent_id == *agent_id).then(|| error.clone().into())
+                    });
+                }
             }
         }
         !returning.is_empty()
@@ -187,6 +207,7 @@ impl Hands {
             let agent_id = &job.wish.agent_id;
             let paths = unmet(&config.parsed, &job.wish);
             let outcome = if paths.is_empty() {
+                self.members.forget_created(agent_id);
                 Ok(Applied {
                     entry: config.entry(agent_id).cloned().unwrap_or_default(),
                     wrote: batch.touched.contains(agent_id),
@@ -222,6 +243,11 @@ impl Hands {
 impl Batch {
     fn wishes(&self) -> Vec<&EntryWish> {
         self.jobs.iter().map(|job| &job.wish).collect()
+    }
+
+    fn agent_ids(&self) -> Vec<String> {
+        let ids = self.jobs.iter().map(|job| job.wish.agent_id.clone());
+        ids.collect()
     }
 
     fn fail(self, error: &WriteError) -> Vec<Self> {

@@ -1,5 +1,8 @@
 //! The writer over a pipe with paused time: lost answers, conflicts, lag and refusals at a chosen moment.
 
+mod comeback;
+mod members;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +12,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::super::fake::{Fake, Fault};
-use super::super::{Class, ForeignHeartbeats, Journal, JournalError, LinkState, Pool, PoolOptions};
+use super::super::{Class, ForeignHeartbeats, Journal, JournalError, Pool, PoolOptions};
 use super::*;
 
 #[derive(Debug, Default)]
@@ -193,35 +196,6 @@ async fn a_deletion_whose_answer_was_lost_is_a_deletion() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_that_comes_back_is_created_and_stands_there_as_wished() {
-    let fake = Fake::new();
-    let (_pool, writer) = pool(&fake).await;
-    writer.apply(beating("a")).await.unwrap();
-    writer.delete("a", true).await.unwrap();
-    let before = fake.count("config.patch");
-    let (back, other) = tokio::join!(writer.apply(beating("a")), writer.apply(beating("b")));
-    assert_eq!(back.unwrap().heartbeat_job.as_deref(), Some("job-a"));
-    assert!(other.unwrap().wrote);
-    assert_eq!(fake.count("agents.create"), 1);
-    assert_eq!(fake.count("config.patch") - before, 1);
-    let entries = fake.entries();
-    assert_eq!(
-        entries["a"],
-        json!({"name": "a", "heartbeat": {"every": "10m"}})
-    );
-
-    // Somebody else deletes it, and it is known that it was there.
-    fake.with(|state| state.execute("agents.delete", &json!({"agentId": "a"}), 0))
-        .unwrap();
-    let mut known = beating("a");
-    known.must_be_absent = false;
-    known.was_confirmed = true;
-    let back = writer.apply(known).await.unwrap();
-    assert_eq!(back.heartbeat_job.as_deref(), Some("job-a"));
-    assert_eq!(fake.count("agents.create"), 2);
-}
-
-#[tokio::test(start_paused = true)]
 async fn only_the_first_deletion_leaves_time_to_one_that_nobody_waits_for_any_more() {
     let fake = Fake::new();
     let (_pool, writer) = pool(&fake).await;
@@ -348,92 +322,4 @@ async fn heartbeats_of_others_are_recorded_before_they_are_kept() {
     }
     assert_eq!(fake.entries(), json!({"main": {}}));
     assert_eq!(fake.count("config.patch"), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_waits_for_a_process_that_is_gone_is_told_to_come_again() {
-    let fake = Fake::new();
-    let (pool, writer) = pool(&fake).await;
-    let mut events = pool.events();
-    fake.fault("config.patch", Fault::Ignore);
-    let (outcome, ()) = tokio::join!(writer.apply(wish("a")), async {
-        while fake.count("config.patch") == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        fake.restart(1012);
-    });
-    let error = outcome.unwrap_err();
-    assert_eq!(error.class(), Class::Transient, "{error:?}");
-    let mut kinds = Vec::new();
-    while let Ok(event) = events.try_recv() {
-        kinds.push(event.kind);
-    }
-    assert_eq!(
-        kinds,
-        [
-            super::super::PoolEventKind::Down,
-            super::super::PoolEventKind::Restarted
-        ]
-    );
-    assert!(writer.apply(wish("a")).await.is_err());
-    assert!(
-        pool.writer("key")
-            .unwrap()
-            .apply(wish("a"))
-            .await
-            .unwrap()
-            .wrote
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn another_endpoint_under_a_key_is_another_link_and_the_same_one_is_not() {
-    let fake = Fake::new();
-    let (pool, _writer) = pool(&fake).await;
-    let same = pool.ensure("key", Fake::endpoint(), Arc::new(Notebook::default()));
-    assert!(same.hello().is_some());
-    let mut other = Fake::endpoint();
-    other.credential = super::super::Credential::Token("other".into());
-    let link = pool.ensure("key", other, Arc::new(Notebook::default()));
-    assert!(link.hello().is_none());
-    same.state()
-        .wait_for(|state| matches!(state, LinkState::Closed))
-        .await
-        .unwrap();
-    link.state()
-        .wait_for(|state| state.hello().is_some())
-        .await
-        .unwrap();
-    assert_eq!(fake.with(|state| state.connections), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_was_observed_before_a_write_is_not_shown_after_it() {
-    let fake = Fake::new();
-    let (pool, writer) = pool(&fake).await;
-    let before = pool.observe("key", None).await.unwrap();
-    assert!(before.config.entry("a").is_none());
-    writer.apply(wish("a")).await.unwrap();
-    let after = pool.observe("key", None).await.unwrap();
-    assert!(after.config.entry("a").is_some());
-    let reads = fake.count("config.get");
-    pool.observe("key", None).await.unwrap();
-    assert_eq!(fake.count("config.get"), reads);
-    tokio::time::sleep(Duration::from_secs(31)).await;
-    pool.observe("key", None).await.unwrap();
-    assert_eq!(fake.count("config.get"), reads + 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pool_that_goes_takes_its_links_and_writers_along() {
-    let fake = Fake::new();
-    let (pool, writer) = pool(&fake).await;
-    let link = pool.get("key").unwrap();
-    drop(pool);
-    link.state()
-        .wait_for(|state| matches!(state, LinkState::Closed))
-        .await
-        .unwrap();
-    assert!(writer.apply(wish("a")).await.is_err());
-    assert_eq!(fake.count("config.patch"), 0);
 }

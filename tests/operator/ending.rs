@@ -1,0 +1,93 @@
+//! The end of an Agent: what its deletion leaves on the gateway, and what comes back under the same id.
+
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
+use mission_operator::api::Agent;
+use serde_json::{Value, json};
+
+use crate::{
+    gateways::{beating, config, entry, shared},
+    team::{Team, agent_id, file},
+    world::run,
+};
+
+#[test]
+fn a_deleted_agent_leaves_nothing_on_the_gateway() {
+    run(async {
+        let gateway = shared().await;
+        let team = Team::on(gateway, "life-delete").await;
+        team.apply_spec::<Agent>("goner", json!({"gatewayRef": {"name": "main"}}))
+            .await;
+        let agent: Agent = team.ready("goner").await;
+        let id = agent_id(&agent).to_owned();
+        assert!(file(&agent, "SOUL.md").exists());
+
+        team.delete::<Agent>("goner").await;
+        assert!(
+            config(gateway).await["agents"]["entries"]
+                .get(&id)
+                .is_none()
+        );
+        assert!(!beating(gateway).await.contains_key(&id));
+        assert!(!file(&agent, "SOUL.md").exists());
+        let listed = gateway.rpc().await.unwrap().agent_ids().await.unwrap();
+        assert!(!listed.contains(&id), "{listed:?}");
+        let note = team.event("goner", "Normal", "Deleted").await;
+        assert!(note.contains("trash"), "{note}");
+    });
+}
+
+#[test]
+fn a_finalizer_that_somebody_took_off_comes_back_and_the_agent_goes_with_its_object() {
+    run(async {
+        let gateway = shared().await;
+        let team = Team::on(gateway, "unbound").await;
+        team.apply_spec::<Agent>("held", json!({"gatewayRef": {"name": "main"}}))
+            .await;
+        let agent: Agent = team.ready("held").await;
+        let bare = json!({"metadata": {"finalizers": null}});
+        team.api::<Agent>()
+            .patch("held", &PatchParams::default(), &Patch::Merge(bare))
+            .await
+            .unwrap();
+        team.reconcile_now::<Agent>("held").await;
+        team.until("held", "its finalizer is back", |agent: &Agent| {
+            !agent.finalizers().is_empty()
+        })
+        .await;
+        team.delete::<Agent>("held").await;
+        assert_eq!(entry(gateway, agent_id(&agent)).await, Value::Null);
+    });
+}
+
+#[test]
+fn an_agent_that_comes_back_and_is_refused_at_first_is_still_ours_to_mend_and_to_delete() {
+    run(async {
+        let gateway = shared().await;
+        let team = Team::on(gateway, "again").await;
+        let spec = |target: &str| json!({"gatewayRef": {"name": "main"}, "heartbeat": {"every": "30m", "target": target}});
+        for name in ["mended", "deleted"] {
+            team.apply_spec::<Agent>(name, spec("none")).await;
+            team.ready::<Agent>(name).await;
+            team.delete::<Agent>(name).await;
+        }
+        for name in ["mended", "deleted"] {
+            team.apply_spec::<Agent>(name, spec("carrier-pigeon")).await;
+            team.told::<Agent>(name, "Registered", "False", "Rejected")
+                .await;
+        }
+        team.reconcile_now::<Agent>("deleted").await;
+        team.patch_spec::<Agent>("mended", spec("none")).await;
+        team.ready::<Agent>("mended").await;
+        let mended = entry(gateway, "again_mended").await;
+        assert_eq!(mended["heartbeat"]["target"], "none");
+        assert_eq!(mended.get("agentDir"), None, "{mended}");
+
+        for name in ["mended", "deleted"] {
+            team.delete::<Agent>(name).await;
+            assert_eq!(entry(gateway, &format!("again_{name}")).await, Value::Null);
+        }
+    });
+}
