@@ -1,9 +1,10 @@
 //! The way of Mission Control: agent by agent, a connection for every call, one call at a time.
 //!
-//! Left out, in its favour: its pause of 0.75 s after each creation, the calls about sessions and the chat message that wakes the agent.
-//! The heartbeat's instructions, which it keeps in a file, go where this gateway has them.
+//! Its pause after each creation, and its tries of the update that follows, are as in its source: the update is refused until the running
+//! gateway knows the agent. Left out, in its favour: the calls about sessions and the chat message that wakes the agent. The heartbeat's
+//! instructions, which it keeps in a file, go where this gateway has them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
@@ -15,6 +16,15 @@ use crate::{
     stage::{Measured, Stage, Stages},
 };
 
+/// Before the first update of an agent that was just created ...
+const AFTER_CREATION: Duration = Duration::from_millis(750);
+/// ... and before each further one.
+const UPDATE_PAUSES: [Duration; 4] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
 /// Tries of a patch while the creation before it is still being applied.
 const TRIES: usize = 10;
 
@@ -38,12 +48,8 @@ async fn provision(stage: &Stage, id: &str, member: &Member) -> Result<()> {
     let call = async |method: &str, params: Value| connect(stage).await?.call(method, params).await;
     let workspace = stage.gateway.workspace(id);
     call("agents.create", json!({"name": id, "workspace": workspace})).await?;
-    let name = &member.entry["name"];
-    call(
-        "agents.update",
-        json!({"agentId": id, "name": name, "workspace": workspace}),
-    )
-    .await?;
+    let params = json!({"agentId": id, "name": member.entry["name"], "workspace": workspace});
+    update(stage, params).await?;
     patch(stage, id, member).await?;
     call("agents.files.list", json!({"agentId": id})).await?;
     for (name, content) in &member.files {
@@ -54,6 +60,22 @@ async fn provision(stage: &Stage, id: &str, member: &Member) -> Result<()> {
     let monitor = monitors.get(id).context("no heartbeat monitor")?;
     let params = json!({"id": monitor, "content": member.checklist});
     call("cron.scratch.set", params).await?;
+    Ok(())
+}
+
+async fn update(stage: &Stage, params: Value) -> Result<()> {
+    tokio::time::sleep(AFTER_CREATION).await;
+    for pause in UPDATE_PAUSES {
+        let mut rpc = connect(stage).await?;
+        match rpc.call("agents.update", params.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.to_string().contains("not found") => {
+                tokio::time::sleep(pause).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    connect(stage).await?.call("agents.update", params).await?;
     Ok(())
 }
 

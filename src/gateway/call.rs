@@ -43,6 +43,15 @@ impl Link {
         self.call("config.patch", &params, CONFIG_WRITE).await
     }
 
+    /// Replaces the document that has `base_hash` by `document`, the text of a JSON object; secrets that are redacted in it stay what
+    /// they are. Returns before the running gateway has applied it. Costs none of the calls that are counted, and is refused where
+    /// an agent is missing in it.
+    pub async fn config_set(&self, document: &str, base_hash: &str) -> Result<(), CallError> {
+        let params = json!({ "raw": document, "baseHash": base_hash });
+        let IgnoredAny = self.call("config.set", &params, CONFIG_WRITE).await?;
+        Ok(())
+    }
+
     /// Lists the agents of the running gateway.
     pub async fn agents_list(&self) -> Result<Roster, CallError> {
         self.call("agents.list", &json!({}), READ).await

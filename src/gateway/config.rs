@@ -1,6 +1,9 @@
 //! The gateway's config document as `config.get` answers it. Reading only; what to change is decided in `difference`.
 
-use serde::Deserialize;
+use std::ops::Deref;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// The agent that a gateway without a roster runs.
@@ -31,7 +34,7 @@ pub struct Config {
     pub applied_hash: Option<String>,
     /// The document as authored; `{}` where there is no file. Secrets are redacted by the gateway.
     #[serde(default)]
-    pub parsed: Value,
+    pub parsed: Document,
     /// Whether there is a config file at all.
     #[serde(default)]
     pub exists: bool,
@@ -42,6 +45,41 @@ pub struct Config {
     /// What it finds wrong.
     #[serde(default)]
     pub issues: Vec<Issue>,
+}
+
+/// A JSON document as a value, and as the text that it was read from: only that has the order of its keys and every digit of its
+/// numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Document {
+    value: Value,
+    text: String,
+}
+
+impl Document {
+    /// The document as it came.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Deref for Document {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.value
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let value = serde_json::from_str(text.get()).map_err(serde::de::Error::custom)?;
+        Ok(Self {
+            value,
+            text: Box::<str>::from(text).into_string(),
+        })
+    }
 }
 
 impl Config {
@@ -106,6 +144,10 @@ mod tests {
         assert_eq!(implicit.agent("other"), None);
         assert_eq!(implicit.entry("main"), None);
         let authored = config(json!({"agents": {"entries": {"other": {"name": "O"}}}}));
+        assert_eq!(
+            authored.parsed.text(),
+            r#"{"agents":{"entries":{"other":{"name":"O"}}}}"#
+        );
         assert_eq!(authored.agent("other"), Some(&json!({"name": "O"})));
         assert_eq!(authored.agent("main"), None);
     }

@@ -329,6 +329,16 @@ impl State {
                 self.changed();
                 Ok(json!({"ok": true, "hash": self.hash()}))
             }
+            "config.set" => {
+                if params["baseHash"] != self.hash() {
+                    return Err(refused(
+                        "config changed since last load; re-run config.get and retry",
+                    ));
+                }
+                self.document = serde_json::from_str(params["raw"].as_str().unwrap()).unwrap();
+                self.changed();
+                Ok(json!({"ok": true, "hash": self.hash()}))
+            }
             "agents.delete" => {
                 let id = params["agentId"].as_str().unwrap();
                 let entries = self.document["agents"]["entries"].as_object_mut().unwrap();

@@ -68,6 +68,7 @@ pub(crate) struct GatewayOptions {
     scheme: &'static str,
     configure: Vec<Configure>,
     env: Vec<(String, String)>,
+    files: Vec<(String, String)>,
 }
 
 impl fmt::Debug for GatewayOptions {
@@ -92,6 +93,7 @@ impl GatewayOptions {
             scheme: "ws",
             configure: Vec::new(),
             env: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -150,6 +152,12 @@ impl GatewayOptions {
         self.env.push((name.to_owned(), value.to_owned()));
         self
     }
+
+    /// Puts a file beside the config document, for it to include.
+    pub(crate) fn file(mut self, name: &str, content: &str) -> Self {
+        self.files.push((name.to_owned(), content.to_owned()));
+        self
+    }
 }
 
 /// A gateway: its state on disk, and its process while it runs.
@@ -193,6 +201,9 @@ impl Gateway {
             env: options.env,
             process: Mutex::new(None),
         };
+        for (name, content) in options.files {
+            std::fs::write(gateway.state_dir().join(name), content)?;
+        }
         if gateway.with_config {
             let mut config = default_config(provider, &gateway.credential, options.skip_bootstrap);
             for change in options.configure {

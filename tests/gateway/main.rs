@@ -14,6 +14,7 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 
+mod beaten;
 mod broken_config;
 mod calls;
 mod comeback;

@@ -7,6 +7,7 @@
 mod entry;
 #[cfg(test)]
 mod properties;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use self::entry::entry_change;
+pub use self::rewrite::rewritten;
 use super::config::{IMPLICIT_AGENT, entries};
 use super::{EntryWish, ForeignHeartbeats};
 

@@ -1,5 +1,5 @@
-//! The task behind a writer: collects what is handed in, takes turns, and holds what both kinds of turn share: a link to the
-//! process, the barrier between two changes, and one write with all that can go wrong with it.
+//! The task behind a writer: collects what is handed in, takes turns, and holds what all kinds of turn share: a link to the process,
+//! and the barrier between two changes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,9 +8,8 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::super::difference::Difference;
 use super::super::members::Members;
-use super::super::{CallError, Config, Issue, Link, WriteError};
+use super::super::{CallError, Config, Link, WriteError};
 use super::budget::Budget;
 use super::queue::{Job, Queue, Turn};
 
@@ -27,11 +26,8 @@ const LINK_WAIT: Duration = Duration::from_secs(30);
 const APPLY_WAIT: Duration = Duration::from_mins(5);
 const FIRST_POLL: Duration = Duration::from_millis(50);
 const LONGEST_POLL: Duration = Duration::from_secs(1);
-/// Pause before reading again after somebody else's write, or a lost connection, spread over this.
-const CONFLICT_SPREAD: Duration = Duration::from_millis(400);
-const BUSY_PAUSE: Duration = Duration::from_secs(1);
-/// A write that fails so often for passing reasons is handed back.
-pub(super) const MOST_TRIES: usize = 10;
+/// Pause before asking a gateway again that is busy and does not say for how long.
+pub(super) const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs until all handles are gone or the process is.
 pub(super) async fn run(
@@ -49,6 +45,7 @@ pub(super) async fn run(
             deleted: BTreeSet::new(),
             deletion_may_be_under_way: true,
             unsettled: false,
+            takes_whole: true,
         },
     };
     // Dropping the task drops every reply: those who wait learn that the outcome is unknown.
@@ -114,21 +111,9 @@ pub(super) struct Hands {
     pub(super) deletion_may_be_under_way: bool,
     /// What we wrote has not been applied yet, and the next patch builds on it.
     pub(super) unsettled: bool,
-}
-
-/// How one try to write ended.
-#[derive(Debug)]
-pub(super) enum Sent {
-    /// The gateway took it.
-    Written,
-    /// It was not executed; read again and try again.
-    Again(CallError),
-    /// Nobody knows whether it was executed; read again and judge by what is there.
-    Uncertain(CallError),
-    /// The gateway refuses it as it stands.
-    Refused { message: String, issues: Vec<Issue> },
-    /// It failed for good.
-    Failed(CallError),
+    /// The gateway has not refused a whole document yet for parts that are not ours. One with an `$include` in it does: it reads back
+    /// something else than it shows.
+    pub(super) takes_whole: bool,
 }
 
 impl Hands {
@@ -137,64 +122,6 @@ impl Hands {
             .link(LINK_WAIT)
             .await
             .ok_or(CallError::Disconnected { sent: false })
-    }
-
-    /// One config write. Pauses as the outcome demands before it returns.
-    pub(super) async fn send(&mut self, difference: &Difference, base_hash: &str) -> Sent {
-        let link = match self.link().await {
-            Ok(link) => link,
-            Err(error) => return Sent::Failed(error),
-        };
-        self.budget.spend().await;
-        let started = Instant::now();
-        let patch = difference.clone().into_patch();
-        let outcome = link
-            .config_patch(&patch, &difference.replace_paths, base_hash)
-            .await;
-        self.members.forget_observed();
-        tracing::info!(
-            agents = difference.changed.len(),
-            kept = difference.kept.len(),
-            ms = started.elapsed().as_millis(),
-            outcome = outcome
-                .as_ref()
-                .err()
-                .map_or_else(|| "written".to_owned(), ToString::to_string),
-            "config patch"
-        );
-        match outcome {
-            // The answer comes when the change has been applied.
-            Ok(_) => Sent::Written,
-            Err(CallError::NotAppliedYet { .. }) => {
-                self.unsettled = true;
-                Sent::Written
-            }
-            Err(CallError::Rejected { message, issues }) => Sent::Refused { message, issues },
-            Err(error) => self.judge(error).await,
-        }
-    }
-
-    /// What a failed call means for the turn, after the pause that it demands.
-    pub(super) async fn judge(&mut self, error: CallError) -> Sent {
-        match &error {
-            CallError::HashConflict | CallError::Disconnected { sent: false } => {
-                rest(CONFLICT_SPREAD.mul_f64(rand::random())).await;
-                Sent::Again(error)
-            }
-            CallError::RateLimited { retry_after, .. } => {
-                self.budget.hold(retry_after.unwrap_or(BUSY_PAUSE));
-                Sent::Again(error)
-            }
-            CallError::Unavailable { retry_after, .. } => {
-                rest(retry_after.unwrap_or(BUSY_PAUSE)).await;
-                Sent::Again(error)
-            }
-            error_of_unknown_outcome if error_of_unknown_outcome.outcome_unknown() => {
-                rest(CONFLICT_SPREAD.mul_f64(rand::random())).await;
-                Sent::Uncertain(error)
-            }
-            _ => Sent::Failed(error),
-        }
     }
 
     /// Reads the config until `fits` holds, and until what we wrote has been applied where that is not known.
@@ -287,7 +214,7 @@ impl Barrier {
     }
 }
 
-async fn rest(pause: Duration) {
+pub(super) async fn rest(pause: Duration) {
     tokio::time::sleep(pause).await;
 }
 

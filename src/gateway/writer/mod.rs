@@ -1,13 +1,15 @@
 //! The one writer of a gateway process's config document. Every change of the document costs the gateway seconds, invalidates every
 //! other change's base, and two unsynchronised deletes make the gateway restart itself; so all of them pass through one task.
 //!
-//! `queue` orders what waits, `budget` keeps the rate, `blame` finds whose wish was refused, `patch` and `single` write.
+//! `queue` orders what waits, `budget` keeps the rate, `blame` finds whose wish was refused, `patch` and `single` are the
+//! turns, and `send` is one write of them.
 
 mod actor;
 mod blame;
 mod budget;
 mod patch;
 mod queue;
+mod send;
 mod single;
 #[cfg(test)]
 mod tests;

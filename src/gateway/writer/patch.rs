@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep};
 use super::super::difference::{brings_first_heartbeat, difference, unmet};
 use super::super::{CallError, Config, EntryWish, Issue, WriteError};
 use super::Applied;
-use super::actor::{Hands, MOST_TRIES, Sent};
+use super::actor::Hands;
 use super::blame::{Blame, blame, words};
 use super::queue::WishJob;
+use super::send::{MOST_TRIES, Sent, Way};
 
 /// After a start the gateway needs some hundred milliseconds until its heartbeats stand in `cron.list`.
 const SCHEDULE_WAIT: Duration = Duration::from_secs(10);
@@ -49,6 +50,7 @@ impl Hands {
     /// Writes one batch and answers its jobs; what it returns has to be written on its own.
     async fn write(&mut self, mut batch: Batch) -> Vec<Batch> {
         let mut last_error = CallError::HashConflict;
+        let mut way = Way::Merge;
         for _ in 0..MOST_TRIES {
             let config = match self.base(&batch).await {
                 Ok(config) => config,
@@ -73,7 +75,7 @@ impl Hands {
             if let Err(error) = self.record_kept(&difference.kept).await {
                 return batch.fail(&error);
             }
-            match self.send(&difference, &config.hash).await {
+            match self.send(&difference, &config, way).await {
                 Sent::Written => {
                     batch.mark_written(&difference.changed);
                     let base = config.hash;
@@ -85,7 +87,10 @@ impl Hands {
                         Err(error) => batch.fail(&error),
                     };
                 }
-                Sent::Again(error) => last_error = error,
+                Sent::Again(error) => {
+                    way = self.way_after(way, &error);
+                    last_error = error;
+                }
                 Sent::Uncertain(error) => {
                     batch.mark_written(&difference.changed);
                     last_error = error;

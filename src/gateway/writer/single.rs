@@ -7,8 +7,9 @@ use tokio::time::sleep;
 
 use super::super::difference::release;
 use super::super::{CallError, WriteError};
-use super::actor::{Hands, MOST_TRIES, Sent};
+use super::actor::Hands;
 use super::queue::{DeleteJob, ReleaseJob};
+use super::send::{MOST_TRIES, Sent, Way};
 use super::{Deleted, Released};
 
 /// A deletion that nobody waits for has this long to reach the document, where the barrier sees it. Two at once make the gateway restart
@@ -88,6 +89,7 @@ impl Hands {
 
     async fn release_kept(&mut self, job: &ReleaseJob) -> Result<Released, WriteError> {
         let mut last_error = CallError::HashConflict;
+        let mut way = Way::Merge;
         for _ in 0..MOST_TRIES {
             let config = self.settled(|_| true).await?;
             let Some(difference) = release(&config.parsed, &job.ids) else {
@@ -100,12 +102,15 @@ impl Hands {
                 }
                 return Ok(Released::Done);
             }
-            match self.send(&difference, &config.hash).await {
+            match self.send(&difference, &config, way).await {
                 // The next round reads it back.
                 Sent::Written => {
                     self.read(|now| now.hash != config.hash).await?;
                 }
-                Sent::Again(error) | Sent::Uncertain(error) => last_error = error,
+                Sent::Again(error) | Sent::Uncertain(error) => {
+                    way = self.way_after(way, &error);
+                    last_error = error;
+                }
                 Sent::Refused { message, issues } => {
                     return Err(WriteError::ConfigInvalid { message, issues });
                 }
