@@ -1,7 +1,8 @@
 //! `make bench`: what a fleet of Agents costs a real gateway, three ways, and what a converged fleet costs afterwards.
 //!
 //! `operator` is measured first; what it leaves on its gateway is read back (`fleet`), and `naive` and `floor` make the same on gateways
-//! of their own. `stage` is a gateway with a relay that counts in front of it, `report` the table and the JSON.
+//! of their own; `writes` compares single calls. `stage` is a gateway with a relay that counts in front of it, `report` the table and the
+//! JSON.
 //!
 //! Each measurement has a gateway process to itself. All numbers of calls, connections and bytes are the relay's.
 
@@ -21,6 +22,7 @@ mod naive;
 mod operator;
 mod report;
 mod stage;
+mod writes;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -49,6 +51,9 @@ struct Arguments {
     /// Also measure one comparison of the converged fleet, and one changed Agent in it.
     #[arg(long)]
     converged: bool,
+    /// Also measure the ways to write a document of the largest fleet, and how many file writes at once are fastest.
+    #[arg(long)]
+    writes: bool,
     /// The operator's program, instead of the one that was built with this.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_mission-operator"))]
     operator: PathBuf,
@@ -138,6 +143,11 @@ async fn measure(run: &Run, tools: &Tools, arguments: &Arguments) -> Result<Repo
                 Way::Naive => naive::measure(&stages, &fleet).await?,
             };
             report.add(measured);
+        }
+        if arguments.writes && Some(&size) == arguments.agents.iter().max() {
+            for one in writes::measure(&stages, &fleet).await? {
+                report.add(one);
+            }
         }
     }
     Ok(report)

@@ -58,6 +58,16 @@ impl fmt::Display for Report {
                 one.bytes_down / 1024,
             )?;
         }
+        for one in &self.measured {
+            if let Some(answered) = one.answered {
+                let what = &one.what;
+                writeln!(
+                    f,
+                    "\n{what}: answered after {answered:.2} s, applied after {:.2} s",
+                    one.seconds
+                )?;
+            }
+        }
         let sizes: std::collections::BTreeSet<_> =
             self.measured.iter().map(|one| one.agents).collect();
         for agents in sizes {

@@ -38,6 +38,9 @@ pub(crate) struct Measured {
     pub(crate) agents: usize,
     /// From the beginning to the end.
     pub(crate) seconds: f64,
+    /// Until the call that is measured was answered, where that is not the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) answered: Option<f64>,
     /// Connections to the gateway.
     pub(crate) connections: usize,
     /// Requests by method.
@@ -100,6 +103,7 @@ impl Stage {
             what: what.to_owned(),
             agents,
             seconds,
+            answered: None,
             connections: now.connections - before.connections,
             calls,
             bytes_up: now.bytes_up - before.bytes_up,

@@ -2,10 +2,13 @@
 
 use std::time::Instant;
 
+use kube::ResourceExt as _;
+use mission_operator::api::Agent;
+
 use crate::{
     bed::relay::Relay,
-    manifest::{agents, team, together},
-    world::{alone, ids, say},
+    manifest::{agent, agents, team, together},
+    world::{alone, ids, is_ready, reason, say},
 };
 
 #[test]
@@ -32,6 +35,41 @@ fn twenty_five_agents_cost_two_patches_at_most_and_one_connection() {
             .count();
         assert_eq!(logged, patches, "by the gateway's own log");
         assert_eq!(world.our_roster().await, ids("many", 0..25));
+    });
+}
+
+#[test]
+fn an_agent_that_the_gateway_refuses_costs_one_more_write_and_is_left_alone_until_it_is_edited() {
+    alone("refused", async |world| {
+        world.start_operator(&[]).await;
+        world.apply_team("refused").await;
+        let bad =
+            agent("refused", "bad").replace("{checklist", "{target: carrier-pigeon, checklist");
+        let all = together(&[&agents("refused", 0..25), &bad]);
+        world.apply(&all).await;
+        let others_ready = |agents: &[&Agent]| {
+            let (bad, others): (Vec<&Agent>, Vec<&Agent>) = agents
+                .iter()
+                .copied()
+                .partition(|agent| agent.name_any() == "bad");
+            let refused = bad.iter().all(|agent| reason(agent) == Some("Rejected"));
+            agents.len() == 26 && refused && others.iter().all(|agent| is_ready(agent))
+        };
+        world
+            .until_agents("25 Ready, one refused", others_ready)
+            .await;
+        let patches = world.relay.count("config.patch");
+        assert!((2..=3).contains(&patches), "{patches} patches");
+
+        for (round, name) in ["a3", "a7"].into_iter().enumerate() {
+            let renamed = agent("refused", name).replace("Agent a", "Renamed a");
+            world.apply(&renamed).await;
+            world.until_agents("25 Ready again", others_ready).await;
+            assert_eq!(world.relay.count("config.patch"), patches + round + 1);
+        }
+        world.apply(&agent("refused", "bad")).await;
+        world.agents_ready(26).await;
+        assert_eq!(world.relay.count("config.patch"), patches + 3);
     });
 }
 

@@ -5,8 +5,6 @@ use crate::{
     world::{PATIENCE, World, alone, ids, reason, say},
 };
 
-const AGENTS: usize = 25;
-
 /// How a gateway ends.
 #[derive(Debug, Clone, Copy)]
 enum End {
@@ -25,32 +23,36 @@ async fn end(world: &World, how: End) {
     }
 }
 
-async fn survives(world: &mut World, how: End) {
+/// Ends the gateway when so many requests of a method have come since the moment before, and starts it again, for each of `moments`; and
+/// once more when all is done.
+async fn survives(world: &mut World, how: End, count: usize, moments: &[(&str, usize)]) {
     world.start_operator(&[]).await;
     world.apply_team("reborn").await;
     let foreign = world.foreign().await;
-    world.apply(&agents("reborn", 0..AGENTS)).await;
-    let patched = world.relay.until(|seen| seen.count("config.patch") > 0);
-    tokio::time::timeout(PATIENCE, patched)
-        .await
-        .expect("nothing is registered");
-    end(world, how).await;
-    let began = std::time::Instant::now();
-    world.gateway.start_again().await.unwrap();
-    let started = began.elapsed();
+    let mut before = world.relay.seen();
+    world.apply(&agents("reborn", 0..count)).await;
+    for &(method, count) in moments {
+        let enough = before.count(method) + count;
+        let reached = world.relay.until(|seen| seen.count(method) >= enough);
+        tokio::time::timeout(PATIENCE, reached)
+            .await
+            .unwrap_or_else(|_| panic!("never {count} more of {method}"));
+        end(world, how).await;
+        before = world.relay.seen();
+        world.gateway.start_again().await.unwrap();
+    }
     let converging = std::time::Instant::now();
-    world.agents_ready(AGENTS).await;
+    world.agents_ready(count).await;
     say(&format!(
-        "{how:?} in the middle of 25 registrations: the gateway was back after {:.1} s, all were Ready {:.1} s later",
-        started.as_secs_f64(),
+        "{how:?} at {moments:?} of {count} registrations: all were Ready {:.1} s after the last start",
         converging.elapsed().as_secs_f64()
     ));
-    assert_eq!(world.our_roster().await, ids("reborn", 0..AGENTS));
+    assert_eq!(world.our_roster().await, ids("reborn", 0..count));
     assert_eq!(world.foreign().await, foreign);
 
     let calls = world.relay.counts();
     end(world, how).await;
-    let all_compared = world.relay.count("agents.files.list") + AGENTS;
+    let all_compared = world.relay.count("agents.files.list") + count;
     world.gateway.start_again().await.unwrap();
     let boot_id = world.boot_id().await;
     world
@@ -68,23 +70,28 @@ async fn survives(world: &mut World, how: End) {
     tokio::time::timeout(PATIENCE, compared)
         .await
         .expect("the Agents are not compared with the new process");
-    let agents = world.agents_ready(AGENTS).await;
+    let agents = world.agents_ready(count).await;
     assert!(
         agents
             .iter()
             .all(|agent| reason(agent) == Some("Reconciled"))
     );
     assert_eq!(world.gateway_writes_since(&calls), [].into());
-    assert_eq!(world.our_roster().await, ids("reborn", 0..AGENTS));
+    assert_eq!(world.our_roster().await, ids("reborn", 0..count));
     assert_eq!(world.foreign().await, foreign);
 }
 
 #[test]
 fn all_agents_converge_when_the_gateway_is_stopped_and_started_meanwhile() {
-    alone("stopped", async |world| survives(world, End::Stopped).await);
+    alone("stopped", async |world| {
+        survives(world, End::Stopped, 25, &[("config.patch", 1)]).await
+    });
 }
 
 #[test]
 fn all_agents_converge_when_the_gateway_is_killed_and_started_meanwhile() {
-    alone("killed", async |world| survives(world, End::Killed).await);
+    alone("killed", async |world| {
+        let moments = [("config.patch", 1), ("agents.files.set", 60)];
+        survives(world, End::Killed, 50, &moments).await;
+    });
 }

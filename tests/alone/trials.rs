@@ -131,8 +131,6 @@ struct Rival {
     unanswered: Option<u64>,
     writes: usize,
     conflicts: usize,
-    /// Between two writes.
-    pause: Duration,
 }
 
 impl Rival {
@@ -148,7 +146,6 @@ impl Rival {
             if self.write(&mut rpc).await {
                 self.rpc = Some(rpc);
             }
-            tokio::time::sleep(self.pause).await;
         }
     }
 
@@ -263,12 +260,13 @@ fn others_who_write_all_the_time_lose_nothing_and_do_not_starve_us() {
             ours
         );
         say(&format!(
-            "a minute of rivalry: they wrote {} times ({} conflicts), we changed {} Agents, at worst in {:.1} s; config patches: {}",
+            "a minute of rivalry: they wrote {} times ({} conflicts), we changed {} Agents, at worst in {:.1} s, by {} config.patch and {} config.set",
             rival.writes,
             rival.conflicts,
             waits.len(),
             waits.iter().max().unwrap().as_secs_f64(),
             world.relay.count("config.patch"),
+            world.relay.count("config.set"),
         ));
         assert!(rival.writes > 0 && waits.len() > 1);
         let document = document(&world.gateway).await;
@@ -295,10 +293,7 @@ fn whatever_is_killed_when_ours_and_theirs_end_as_declared() {
             move || !ended.load(Ordering::Relaxed)
         };
         let rival = tokio::spawn(async move {
-            let mut rival = Rival {
-                pause: Duration::from_secs(1),
-                ..Rival::default()
-            };
+            let mut rival = Rival::default();
             rival.write_while(&gateway, goes_on).await;
             rival
         });

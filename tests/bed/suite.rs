@@ -1,10 +1,17 @@
 //! `bed test`: the whole test suite on one control plane, and what can only be judged when all of it has run.
 //!
 //! That is the operator's rights: nothing that it asked for was forbidden, and nothing that the chart grants was never used.
+//!
+//! The whole suite goes in two lanes at once, because most of its time is waiting for gateways.
 
-use std::{path::Path, process::ExitCode, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    process::{self, ExitCode},
+    time::Instant,
+};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
 
 use crate::{
     assembly,
@@ -18,6 +25,9 @@ use crate::{
         tools::Tools,
     },
 };
+
+/// Test binaries that start all their parts themselves. They run beside the others.
+const APART: [&str; 2] = ["alone", "crash"];
 
 /// Runs `cargo test` with `arguments`; without any, the chart's rules are held against the audit log too.
 pub(crate) async fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -57,8 +67,11 @@ enum ExitStatus {
 
 async fn test(run: &Run, tools: &Tools, arguments: &[String]) -> Result<ExitStatus> {
     let began = Instant::now();
-    if let Some(failed) = cargo_test(run, &["--no-run".to_owned()], arguments, None).await? {
-        return Ok(failed);
+    let build = cargo("cargo-build")
+        .args(["test", "--locked", "--no-run"])
+        .args(arguments);
+    if let ExitStatus::Failed(code) = in_view(run, build).await? {
+        return Ok(ExitStatus::Failed(code));
     }
     eprintln!("tests built in {}", seconds(began.elapsed()));
 
@@ -72,36 +85,108 @@ async fn test(run: &Run, tools: &Tools, arguments: &[String]) -> Result<ExitStat
 
     let path = base.description.write()?;
     let began = Instant::now();
-    if let Some(failed) = cargo_test(run, &[], arguments, Some(&path)).await? {
-        return Ok(failed);
+    let test = |name: &str| {
+        cargo(name)
+            .args(["test", "--locked"])
+            .env(description::ENVIRONMENT_VARIABLE, &path)
+    };
+    let ended = if arguments.is_empty() {
+        let (apart, others) = lanes().await?;
+        let (apart, others) = tokio::join!(
+            in_log(run, test("cargo-test-apart").args(apart)),
+            in_view(run, test("cargo-test").args(others)),
+        );
+        let (apart, log) = apart?;
+        eprintln!("{}", std::fs::read_to_string(log)?);
+        others?.and(apart)
+    } else {
+        in_view(run, test("cargo-test").args(arguments)).await?
+    };
+    if let ExitStatus::Failed(code) = ended {
+        return Ok(ExitStatus::Failed(code));
     }
     eprintln!("tests ran in {}", seconds(began.elapsed()));
     judge_rights(&tools.helm, &base.plane.audit_log(), arguments.is_empty()).await
 }
 
-/// Runs `cargo test`; none when it succeeded.
-async fn cargo_test(
-    run: &Run,
-    before: &[String],
-    arguments: &[String],
-    description: Option<&Path>,
-) -> Result<Option<ExitStatus>> {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut start = Start::new("cargo-test", Path::new(&program))
-        .args(["test", "--locked"])
-        .args(before)
-        .args(arguments)
+impl ExitStatus {
+    fn of(status: process::ExitStatus) -> Self {
+        if status.success() {
+            return Self::Passed;
+        }
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        Self::Failed(code.unwrap_or(1))
+    }
+
+    /// The first failure, if any.
+    fn and(self, other: Self) -> Self {
+        match self {
+            Self::Passed => other,
+            Self::Failed(_) => self,
+        }
+    }
+}
+
+fn program() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}
+
+/// A cargo called `name` that works on this repository.
+fn cargo(name: &str) -> Start {
+    Start::new(name, &program())
         .inherit_env_without(is_set_by_cargo)
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
-    if let Some(description) = description {
-        start = start.env(description::ENVIRONMENT_VARIABLE, description);
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+}
+
+/// The arguments of `cargo test` that run the binaries which are [`APART`], and those that run all others.
+async fn lanes() -> Result<(Vec<String>, Vec<String>)> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        packages: Vec<Package>,
     }
-    let status = start.spawn_in_view(run)?.exited().await?;
-    if status.success() {
-        return Ok(None);
+    #[derive(Deserialize)]
+    struct Package {
+        targets: Vec<Target>,
     }
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(Some(ExitStatus::Failed(code.unwrap_or(1))))
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+        kind: Vec<String>,
+    }
+    let output = tokio::process::Command::new(program())
+        .args(["metadata", "--locked", "--no-deps", "--format-version=1"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .await?;
+    let metadata: Metadata =
+        serde_json::from_slice(&output.stdout).context("reading what cargo metadata says")?;
+    let targets = metadata.packages.into_iter().flat_map(|it| it.targets);
+    let tests = targets.filter(|target| target.kind.iter().any(|kind| kind == "test"));
+    let (apart, others): (Vec<_>, Vec<_>) = tests
+        .map(|target| target.name)
+        .partition(|name| APART.contains(&name.as_str()));
+    let chosen = |names: Vec<String>| {
+        let names = names.into_iter();
+        names.flat_map(|name| ["--test".to_owned(), name])
+    };
+    let all_else = ["--lib".to_owned(), "--bins".to_owned()];
+    Ok((
+        chosen(apart).collect(),
+        all_else.into_iter().chain(chosen(others)).collect(),
+    ))
+}
+
+/// Runs cargo with this process's standard output and error.
+async fn in_view(run: &Run, cargo: Start) -> Result<ExitStatus> {
+    let process = cargo.spawn_in_view(run)?;
+    Ok(ExitStatus::of(process.exited().await?))
+}
+
+/// Runs cargo with a log for its output, and returns where that is.
+async fn in_log(run: &Run, cargo: Start) -> Result<(ExitStatus, PathBuf)> {
+    let process = cargo.spawn(run)?;
+    let status = ExitStatus::of(process.exited().await?);
+    Ok((status, process.log().to_owned()))
 }
 
 /// Whether `cargo run` sets a variable for the program that it runs.
