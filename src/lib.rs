@@ -21,3 +21,4 @@ pub mod plan;
 pub mod server;
 pub mod settings;
 pub mod telemetry;
+pub mod unwind;

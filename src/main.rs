@@ -11,7 +11,7 @@ use mission_operator::{
     metrics::Metrics,
     server::{self, Readiness},
     settings::Settings,
-    telemetry,
+    telemetry, unwind,
 };
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(settings: Settings) -> anyhow::Result<()> {
     telemetry::start(settings.log_format, &settings.log).context("--log cannot be used")?;
+    unwind::watch();
     let stop = CancellationToken::new();
     tokio::spawn(signalled(stop.clone())?);
     let (metrics, readiness) = (Metrics::default(), Readiness::default());

@@ -8,6 +8,7 @@ mod context;
 mod gateway;
 mod journal;
 mod obstacles;
+mod report;
 mod runner;
 mod slot;
 mod watch;
@@ -19,6 +20,7 @@ use futures_util::{Stream, StreamExt, future, stream};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Resource, ResourceExt,
+    core::NamespaceResourceScope,
     runtime::{
         Controller,
         controller::{Action, Config},
@@ -35,13 +37,13 @@ use crate::{
     api::{Agent, Board, Gateway, reference::GatewayName},
     controller::{
         context::Context,
+        report::Reporter,
         runner::{Next, ReconcileError, Runner},
         slot::{Slot, Slots},
-        watch::Reporter,
         world::{Queues, World, Writers, queue},
     },
     gateway::{Pool, PoolEvent, PoolEventKind, PoolOptions},
-    kube::{client::Clients, events::Events},
+    kube::{client::Clients, events::Events, latest::Latest},
     metrics::{self, Metrics},
     plan::{
         mark::{ClusterId, InvalidClusterId},
@@ -93,7 +95,6 @@ pub async fn run(
     let pool = Pool::new(PoolOptions {
         writes_per_minute: settings.config_writes_per_minute as usize,
     });
-    let reporter = Reporter::start(clients.request.clone(), events.clone());
 
     let (gateways, gateway_queue) = queue::<Gateway>();
     let (boards, board_queue) = queue::<Board>();
@@ -105,6 +106,7 @@ pub async fn run(
     };
     let writers = Writers::default();
     let world = Arc::new(World::new(&writers, queues));
+    let reporter = Reporter::start(clients.request.clone(), events.clone(), Arc::clone(&world));
     let watches = CancellationToken::new();
     let _end_watches = watches.clone().drop_guard();
     watch::start(&clients.watch, writers, &world, &reporter, &watches);
@@ -132,23 +134,30 @@ pub async fn run(
         "caches are filled; reconciling"
     );
 
+    let part = |controller| Part {
+        runner: Arc::new(Runner::new(controller, metrics.clone())),
+        slots: Slots::new(settings.concurrency),
+        context: Arc::clone(&context),
+        reporter: reporter.clone(),
+        stop: stop.clone(),
+    };
     let running = future::join3(
         drive(
             world.gateways.clone(),
             gateway_queue,
-            Part::new(metrics::Controller::gateway, &settings, &context, &stop),
+            part(metrics::Controller::gateway),
             |object, context, _| async move { gateway::reconcile(object, &context).await },
         ),
         drive(
             world.boards.clone(),
             board_queue,
-            Part::new(metrics::Controller::board, &settings, &context, &stop),
+            part(metrics::Controller::board),
             |object, context, _| async move { board::reconcile(object, &context).await },
         ),
         drive(
             world.agents.clone(),
             agent_queue,
-            Part::new(metrics::Controller::agent, &settings, &context, &stop),
+            part(metrics::Controller::agent),
             |object, context, slot| async move { agent::reconcile(object, &context, &slot).await },
         ),
     );
@@ -169,23 +178,8 @@ struct Part {
     runner: Arc<Runner>,
     slots: Slots,
     context: Arc<Context>,
+    reporter: Reporter,
     stop: CancellationToken,
-}
-
-impl Part {
-    fn new(
-        controller: metrics::Controller,
-        settings: &Settings,
-        context: &Arc<Context>,
-        stop: &CancellationToken,
-    ) -> Self {
-        Self {
-            runner: Arc::new(Runner::new(controller, context.metrics.clone())),
-            slots: Slots::new(settings.concurrency),
-            context: Arc::clone(context),
-            stop: stop.clone(),
-        }
-    }
 }
 
 /// Runs one kind's controller: takes references from `queue`, objects from `store`, and never two reconciles of one object at once.
@@ -195,15 +189,24 @@ async fn drive<K, F>(
     part: Part,
     reconcile: impl Fn(Arc<K>, Arc<Context>, Slot) -> F + Clone + Send + Sync + 'static,
 ) where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
     F: Future<Output = Result<Next, ReconcileError>> + Send + 'static,
 {
     let Part {
         runner,
         slots,
         context,
+        reporter,
         stop,
     } = part;
+    // What was said on an object that broke off, until the cache shows it: a reconcile that did not know of it would leave it there.
+    let told = Arc::new(Latest::default());
     // The watches fill the store and the queue; the controller's own input stays silent.
     let silent = stream::pending::<watcher::Result<K>>();
     let (newest, stopped) = (store.clone(), stop.clone());
@@ -215,6 +218,7 @@ async fn drive<K, F>(
             move |object, context| {
                 let (runner, reconcile) = (Arc::clone(&runner), reconcile.clone());
                 let (slots, newest, stopped) = (slots.clone(), newest.clone(), stopped.clone());
+                let (reporter, told) = (reporter.clone(), Arc::clone(&told));
                 async move {
                     let slot = stopped.run_until_cancelled(slots.take()).await;
                     // It may have changed, or gone, while it waited for its turn.
@@ -222,10 +226,15 @@ async fn drive<K, F>(
                     let (Some(slot), Some(object)) = (slot, object) else {
                         return Ok(Action::await_change());
                     };
+                    let object = told.or_newer(object);
                     let uid = object.uid().unwrap_or_default();
-                    Ok::<_, std::convert::Infallible>(
-                        runner.run(&uid, reconcile(object, context, slot)).await,
-                    )
+                    let show = async |broken| {
+                        if let Some(written) = reporter.broke_off(&*object, &broken).await {
+                            told.remember(&Arc::new(written));
+                        }
+                    };
+                    let reconcile = reconcile(Arc::clone(&object), context, slot);
+                    Ok::<_, std::convert::Infallible>(runner.run(&uid, reconcile, show).await)
                 }
             },
             |_, error, _| match *error {},

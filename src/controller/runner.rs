@@ -1,14 +1,12 @@
 //! What stands around every reconcile: a deadline, a net for panics, a count, and per-object backoff.
 
 use std::{
-    any::Any,
     collections::HashMap,
-    panic::AssertUnwindSafe,
+    fmt,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use futures_util::FutureExt;
 use kube::runtime::controller::Action;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -17,6 +15,7 @@ use crate::{
     gateway::{self, CallError, WriteError},
     metrics::{Controller, Metrics, Outcome},
     plan::retry,
+    unwind::{self, Caught},
 };
 
 /// Longest reconcile. A config write on a big roster takes minutes and has a deadline of its own (five minutes); this one is for what hangs.
@@ -93,6 +92,31 @@ impl ReconcileError {
     }
 }
 
+/// How a reconcile broke off that neither succeeded nor failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// The code panicked.
+    Panicked(Caught),
+    /// It did not end in time.
+    TimedOut,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panicked(Caught(Some(place))) => {
+                write!(f, "The operator panicked over this object, at {place}")
+            }
+            Self::Panicked(Caught(None)) => f.write_str("The operator panicked over this object"),
+            Self::TimedOut => write!(
+                f,
+                "The operator was not done with this object after {} minutes and stopped",
+                DEADLINE.as_secs() / 60
+            ),
+        }
+    }
+}
+
 /// Runs the reconciles of one kind.
 #[derive(Debug)]
 pub(super) struct Runner {
@@ -112,16 +136,17 @@ impl Runner {
         }
     }
 
-    /// Runs `reconcile` for the object `uid` and says when to come again.
-    pub(super) async fn run(
+    /// Runs `reconcile` for the object `uid` and says when to come again. One that breaks off is shown on its object by `show`, and
+    /// comes again as one that failed.
+    pub(super) async fn run<S: Future<Output = ()>>(
         &self,
         uid: &str,
         reconcile: impl Future<Output = Result<Next, ReconcileError>>,
+        show: impl FnOnce(Broken) -> S,
     ) -> Action {
         let running = self.metrics.reconcile_started(self.controller);
         let started = Instant::now();
-        let ended =
-            tokio::time::timeout(DEADLINE, AssertUnwindSafe(reconcile).catch_unwind()).await;
+        let ended = tokio::time::timeout(DEADLINE, unwind::catch(reconcile)).await;
         drop(running);
         let (outcome, action) = match ended {
             Ok(Ok(Ok(Next::Change))) => (Outcome::success, Action::await_change()),
@@ -137,11 +162,8 @@ impl Runner {
                 }
                 (Outcome::error, Action::requeue(wait))
             }
-            Ok(Err(panic)) => {
-                tracing::error!(
-                    panic = said(&*panic),
-                    "reconcile panicked; this is a fault of Mission Operator, please report it"
-                );
+            Ok(Err(caught)) => {
+                show(Broken::Panicked(caught)).await;
                 (Outcome::panic, Action::requeue(self.failed(uid)))
             }
             Err(_) => {
@@ -149,6 +171,7 @@ impl Runner {
                     seconds = DEADLINE.as_secs(),
                     "reconcile stopped at its deadline"
                 );
+                show(Broken::TimedOut).await;
                 (Outcome::timeout, Action::requeue(self.failed(uid)))
             }
         };
@@ -172,47 +195,60 @@ impl Runner {
     }
 }
 
-fn said(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no text")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{
+        cell::RefCell,
+        future::{Ready, ready},
+    };
+
     use super::*;
+
+    fn keep(shown: &RefCell<Option<Broken>>, broken: Broken) -> Ready<()> {
+        shown.replace(Some(broken));
+        ready(())
+    }
 
     #[tokio::test]
     async fn a_panic_is_caught_counted_and_comes_again() {
         let metrics = Metrics::default();
         let runner = Runner::new(Controller::agent, metrics.clone());
-        let action = runner.run("uid", async { panic!("oh") }).await;
+        let shown = RefCell::default();
+        let action = runner
+            .run("uid", async { panic!("oh") }, |broken| keep(&shown, broken))
+            .await;
         assert_ne!(action, Action::await_change());
+        assert!(matches!(shown.take(), Some(Broken::Panicked(_))));
         assert!(metrics.encode().unwrap().contains(r#"result="panic"} 1"#));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_reconcile_that_hangs_is_stopped() {
         let runner = Runner::new(Controller::agent, Metrics::default());
-        let action = runner.run("uid", std::future::pending()).await;
+        let shown = RefCell::default();
+        let action = runner
+            .run("uid", std::future::pending(), |broken| keep(&shown, broken))
+            .await;
         assert_ne!(action, Action::await_change());
+        assert_eq!(shown.take(), Some(Broken::TimedOut));
     }
 
     #[tokio::test]
     async fn waits_grow_with_failures_and_start_over_after_a_success() {
         let runner = Runner::new(Controller::agent, Metrics::default());
+        let shown = RefCell::default();
+        let show = |broken| keep(&shown, broken);
         let fail = async || {
             runner
-                .run("uid", async { Err(CallError::HashConflict.into()) })
+                .run("uid", async { Err(CallError::HashConflict.into()) }, show)
                 .await
         };
         for _ in 0..5 {
             fail().await;
         }
         assert_eq!(runner.failed("uid"), retry::after("uid", 6));
-        runner.run("uid", async { Ok(Next::Change) }).await;
+        runner.run("uid", async { Ok(Next::Change) }, show).await;
         assert_eq!(runner.failed("uid"), retry::after("uid", 1));
+        assert_eq!(shown.take(), None, "an error is no fault of ours");
     }
 }

@@ -1,36 +1,23 @@
-//! The watches: what the caches are filled from, and the report on stored objects that do not parse.
+//! The watches: what the caches are filled from.
 
 use std::{fmt::Debug, sync::Arc};
 
 use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture};
-use k8s_openapi::{
-    api::core::v1::{ConfigMap, Namespace},
-    jiff::Timestamp,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{
     Api, Client, Resource,
-    api::{DynamicObject, ListParams, Patch, PatchParams},
-    core::{
-        ApiResource, DeserializeGuard, NamespaceResourceScope, PartialObjectMeta,
-        error_boundary::InvalidObject,
-    },
+    core::{DeserializeGuard, PartialObjectMeta, error_boundary::InvalidObject},
     runtime::{WatchStreamExt, reflector::store::Writer, watcher},
 };
 use serde::de::DeserializeOwned;
-use serde_json::json;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{
-        condition::{self, Judgement, READY, STALLED},
-        reason::Reason,
+    controller::{
+        report::Reporter,
+        world::{World, Writers},
     },
-    controller::world::{World, Writers},
-    kube::{
-        cache::{Change, follow},
-        events::Events,
-    },
+    kube::cache::follow,
 };
 
 /// Starts all watches as tasks.
@@ -123,99 +110,4 @@ fn map<K, T>(event: watcher::Event<K>, with: impl FnOnce(K) -> T) -> watcher::Ev
         watcher::Event::Init => watcher::Event::Init,
         watcher::Event::InitDone => watcher::Event::InitDone,
     }
-}
-
-/// Handle on the task that reports objects which do not parse; cheap to clone.
-#[derive(Debug, Clone)]
-pub(super) struct Reporter(mpsc::UnboundedSender<(ApiResource, InvalidObject)>);
-
-impl Reporter {
-    /// Starts the task.
-    #[must_use]
-    pub(super) fn start(client: Client, events: Events) -> Self {
-        let (sender, mut receiver) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            while let Some((kind, invalid)) = receiver.recv().await {
-                if let Err(error) = say_invalid(&client, &events, &kind, &invalid).await {
-                    let name = invalid.metadata.name.as_deref().unwrap_or_default();
-                    tracing::warn!(kind = kind.kind, name, %error, "could not report an object that does not parse");
-                }
-            }
-        });
-        Self(sender)
-    }
-
-    fn report<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(
-        &self,
-        change: &Change<K>,
-    ) {
-        if let Change::Invalid(invalid) = change {
-            // A closed channel means that the program ends.
-            drop(
-                self.0
-                    .send((ApiResource::erase::<K>(&()), (**invalid).clone())),
-            );
-        }
-    }
-}
-
-/// Says on the object itself that it does not parse. Once per text: the object's status is read first.
-async fn say_invalid(
-    client: &Client,
-    events: &Events,
-    kind: &ApiResource,
-    invalid: &InvalidObject,
-) -> Result<(), kube::Error> {
-    let name = invalid.metadata.name.clone().unwrap_or_default();
-    let namespace = invalid.metadata.namespace.clone().unwrap_or_default();
-    let api = Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, kind);
-    // Listed by name: the rights to list and watch are there anyway, one to get would serve nothing else.
-    let selected = ListParams::default().fields(&format!("metadata.name={name}"));
-    let Some(object) = api.list(&selected).await?.items.into_iter().next() else {
-        return Ok(());
-    };
-    let deletion = if object.metadata.deletion_timestamp.is_some() {
-        let resource = &kind.plural;
-        format!(
-            " Its deletion waits for that. To let go of it and leave what is on the gateway: kubectl patch {resource} {name} --type=merge -p '{{\"metadata\":{{\"finalizers\":null}}}}'"
-        )
-    } else {
-        String::new()
-    };
-    let message = format!(
-        "The stored object does not fit its schema ({}), probably because an older or newer version wrote it. Nothing is done with it. Edit it so that `kubectl apply` accepts it.{deletion}",
-        invalid.error
-    );
-    let written = object
-        .data
-        .pointer("/status/conditions")
-        .cloned()
-        .unwrap_or_default();
-    let mut conditions: Vec<_> = serde_json::from_value(written).unwrap_or_default();
-    let before = conditions.clone();
-    for type_ in [READY, STALLED] {
-        let judgement = if type_ == READY {
-            Judgement::fails
-        } else {
-            Judgement::holds
-        };
-        condition::set(
-            &mut conditions,
-            judgement(type_, Reason::InvalidObject, &message),
-            object.metadata.generation,
-            Timestamp::now(),
-        );
-    }
-    if conditions == before {
-        return Ok(());
-    }
-    let patch = json!({ "status": { "conditions": conditions } });
-    api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch))
-        .await?;
-    events.warning(
-        &object.object_ref(kind),
-        Reason::InvalidObject.as_str(),
-        message,
-    );
-    Ok(())
 }

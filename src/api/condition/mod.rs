@@ -297,7 +297,8 @@ fn missing(
 }
 
 /// `Ready` with the two conditions kstatus reads beside it.
-fn summary(ready: Judgement) -> [Judgement; 3] {
+#[must_use]
+pub fn summary(ready: Judgement) -> [Judgement; 3] {
     let Judgement {
         reason,
         ref message,
