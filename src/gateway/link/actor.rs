@@ -10,7 +10,6 @@ use std::time::Duration;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{Sink, StreamExt};
 use secrecy::SecretString;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -333,23 +332,12 @@ impl Connection {
     }
 
     fn event(&mut self, name: &str, payload: Option<&RawValue>) {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Farewell {
-            #[serde(default)]
-            restart_expected_ms: Option<u64>,
-        }
         match name {
             "config.changed" => {
                 // Nobody may be listening.
                 self.events.send(GatewayEvent::ConfigChanged).ok();
             }
-            "shutdown" => {
-                self.restart_announced = payload
-                    .and_then(|payload| serde_json::from_str::<Farewell>(payload.get()).ok())
-                    .and_then(|farewell| farewell.restart_expected_ms)
-                    .map(Duration::from_millis);
-            }
+            "shutdown" => self.restart_announced = closing::announced(payload),
             _ => tracing::trace!(event = name, "event not used"),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::super::LinkError;
@@ -16,6 +18,20 @@ const STARTING_PAUSE: Duration = Duration::from_millis(500);
 const RESTART_PAUSE: Duration = Duration::from_millis(1500);
 /// After a farewell a gateway that does not answer is taken to be restarting for this long; a big one takes most of a minute.
 pub(super) const RESTART: Duration = Duration::from_mins(2);
+
+/// When a gateway that says goodbye expects to be back, from the payload of its farewell; never more than [`RESTART`], whatever it
+/// says: a link must not sleep for ever over one number.
+pub(super) fn announced(farewell: Option<&RawValue>) -> Option<Duration> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Farewell {
+        #[serde(default)]
+        restart_expected_ms: Option<u64>,
+    }
+    let farewell: Farewell = serde_json::from_str(farewell?.get()).ok()?;
+    let announced = Duration::from_millis(farewell.restart_expected_ms?);
+    Some(announced.min(RESTART))
+}
 
 /// What the end of a connection means. `announced` is the farewell's `restartExpectedMs`.
 pub(super) fn lost(close: Option<&CloseFrame>, announced: Option<Duration>) -> LinkError {
@@ -88,6 +104,26 @@ mod tests {
         assert!(!is_restart(&closed(4001)));
         assert!(!is_restart(&lost(None, None)));
         assert!(matches!(closed(1013), LinkError::Starting { .. }));
+    }
+
+    #[test]
+    fn a_farewell_never_keeps_the_link_away_for_longer_than_a_restart_lasts() {
+        for (farewell, expected) in [
+            (
+                r#"{"reason":"gateway restarting","restartExpectedMs":1500}"#,
+                Some(Duration::from_millis(1500)),
+            ),
+            (
+                r#"{"restartExpectedMs":18446744073709551615}"#,
+                Some(RESTART),
+            ),
+            (r#"{"reason":"gateway stopping"}"#, None),
+            (r#"{"restartExpectedMs":-1}"#, None),
+        ] {
+            let payload = RawValue::from_string(farewell.to_owned()).unwrap();
+            assert_eq!(announced(Some(&payload)), expected, "{farewell}");
+        }
+        assert_eq!(announced(None), None);
     }
 
     #[test]
