@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, resume_unwind},
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,9 +19,11 @@ use tokio::sync::Semaphore;
 
 use crate::bed::{
     Bed,
+    api_proxy::ApiProxy,
     audit::{self, Request},
     chart,
     gateway::{Gateway, GatewayOptions},
+    kubeconfig,
     kubectl::Kubectl,
     operator::{self, Operator, OperatorOptions},
     plane::Plane,
@@ -94,32 +96,20 @@ pub(crate) fn alone(name: &str, test: impl AsyncFnOnce(&mut World)) {
     });
 }
 
+/// The operator that was built with the tests.
+fn built_operator() -> PathBuf {
+    // Cargo says it when it runs the tests, too.
+    std::env::var_os("CARGO_BIN_EXE_mission-operator")
+        .unwrap_or_else(|| env!("CARGO_BIN_EXE_mission-operator").into())
+        .into()
+}
+
 /// Writes a line for whoever runs the tests, whether they pass or not.
 pub(crate) fn say(text: &str) {
     use std::io::Write as _;
     // Not by `eprintln`, which the test harness keeps to itself.
     let line = format!("{text}\n");
     std::io::stderr().write_all(line.as_bytes()).unwrap();
-}
-
-/// A copy of the operator that a build beside the run does not replace.
-fn program(bed: &Bed) -> PathBuf {
-    static COPY: OnceLock<PathBuf> = OnceLock::new();
-    COPY.get_or_init(|| {
-        // Cargo says it when it runs the tests, too.
-        let built = std::env::var_os("CARGO_BIN_EXE_mission-operator")
-            .unwrap_or_else(|| env!("CARGO_BIN_EXE_mission-operator").into());
-        let copy = bed.run.dir().join("mission-operator");
-        // By a process of its own: a child that another test starts meanwhile would inherit the file open for writing for a moment, and
-        // a program that is open for writing cannot be started.
-        let copied = std::process::Command::new("cp")
-            .arg(built)
-            .arg(&copy)
-            .status();
-        assert!(copied.unwrap().success());
-        copy
-    })
-    .clone()
 }
 
 impl World {
@@ -163,11 +153,20 @@ impl World {
     fn operator_options(&self, flags: &[&str]) -> OperatorOptions {
         OperatorOptions {
             name: self.name.clone(),
-            program: program(&self.bed),
+            program: operator::copy_of(&built_operator(), &self.bed.run).unwrap(),
             kubeconfig: self.kubeconfig.clone(),
             args: flags.iter().map(|&flag| flag.to_owned()).collect(),
             env: Vec::new(),
         }
+    }
+
+    /// Puts a proxy between the API server and the operators that are started from now on.
+    pub(crate) fn proxy_api_server(&mut self) -> ApiProxy {
+        let proxy = ApiProxy::start(&self.plane).unwrap();
+        let path = self.kubeconfig.with_file_name("proxied.kubeconfig");
+        kubeconfig::with_server(&self.kubeconfig, &proxy.url(), &path).unwrap();
+        self.kubeconfig = path;
+        proxy
     }
 
     /// The operator that runs.

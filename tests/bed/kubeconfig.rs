@@ -46,6 +46,21 @@ pub(crate) fn write(
     std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
+/// Writes a kubeconfig to `to` that differs from the one at `from` in its server alone.
+pub(crate) fn with_server(from: &Path, server: &str, to: &Path) -> Result<()> {
+    let mut config = Kubeconfig::read_from(from)
+        .with_context(|| format!("reading the kubeconfig {}", from.display()))?;
+    for cluster in config
+        .clusters
+        .iter_mut()
+        .filter_map(|named| named.cluster.as_mut())
+    {
+        cluster.server = Some(server.to_owned());
+    }
+    let text = serde_json::to_string_pretty(&config)?;
+    std::fs::write(to, text).with_context(|| format!("writing {}", to.display()))
+}
+
 /// A client with the rights of the kubeconfig at `path`.
 pub(crate) async fn client(path: &Path) -> Result<Client> {
     let kubeconfig = Kubeconfig::read_from(path)

@@ -13,6 +13,7 @@
     reason = "only JSON values are indexed, which answer null for what is not there"
 )]
 
+pub(crate) mod api_proxy;
 pub(crate) mod audit;
 pub(crate) mod authority;
 pub(crate) mod chart;

@@ -4,6 +4,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -63,6 +64,26 @@ pub(crate) async fn service_account_kubeconfig(
         &Credential::Token(token.trim()),
     )?;
     Ok(path)
+}
+
+/// A copy of the program `built` that a build beside the run does not replace; all tests of a binary share one.
+pub(crate) fn copy_of(built: &Path, run: &Run) -> Result<PathBuf> {
+    static COPY: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut known = COPY.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(copy) = &*known {
+        return Ok(copy.clone());
+    }
+    // One to a test binary.
+    let copy = run
+        .dir()
+        .join(format!("mission-operator-{}", std::process::id()));
+    // By a process of its own: a child that another test starts meanwhile would inherit the file open for writing for a moment, and a
+    // program that is open for writing cannot be started.
+    let copied = std::process::Command::new("cp")
+        .args([built, &copy])
+        .status()?;
+    anyhow::ensure!(copied.success(), "copying {} failed", built.display());
+    Ok(known.insert(copy).clone())
 }
 
 /// How to start an operator.

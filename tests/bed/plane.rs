@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 
 use super::{
-    keys::Keys,
+    keys::{Keys, Pair},
     kubeconfig::{self, Credential},
     kubectl::Kubectl,
     port,
@@ -92,6 +92,16 @@ impl Plane {
     /// Address of the API server.
     pub(crate) fn url(&self) -> String {
         url(self.port)
+    }
+
+    /// Port of the API server.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The API server's certificate and its key.
+    pub(crate) fn server_keys(&self) -> &Pair {
+        &self.keys.server
     }
 
     /// Certificate of the authority that signed the API server's.
