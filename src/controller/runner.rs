@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -20,6 +20,10 @@ use crate::{
 
 /// Longest reconcile. A config write on a big roster takes minutes and has a deadline of its own (five minutes); this one is for what hangs.
 const DEADLINE: Duration = Duration::from_mins(15);
+
+/// Wait after the API server was too busy for us. What it asked for is not in the error; a second is usual, and the client has tried again
+/// three times by then.
+const OVERLOAD_WAIT: Duration = Duration::from_secs(5);
 
 /// When to come again after a reconcile that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +59,18 @@ impl ReconcileError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Call(error) | Self::Write(WriteError::Call(error)) => error.retry_after(),
+            Self::Kubernetes(_) if self.is_overload() => Some(OVERLOAD_WAIT),
             Self::Write(_) | Self::Kubernetes(_) => None,
         }
+    }
+
+    /// Whether the API server asked to be left alone for a while, and still did after the client's own retries.
+    pub(super) fn is_overload(&self) -> bool {
+        matches!(
+            self,
+            Self::Kubernetes(error)
+                if matches!(&**error, kube::Error::Api(status) if matches!(status.code, 429 | 503 | 504))
+        )
     }
 
     /// Whether the gateway understood what was asked and does not want it: the same again brings the same.
@@ -86,7 +100,8 @@ impl ReconcileError {
             ),
             // Somebody changed the object meanwhile, or it is gone: the watch brings what it is now.
             Self::Kubernetes(error) => {
-                matches!(&**error, kube::Error::Api(status) if status.code == 409 || status.code == 404)
+                self.is_overload()
+                    || matches!(&**error, kube::Error::Api(status) if status.code == 409 || status.code == 404)
             }
         }
     }
@@ -122,7 +137,15 @@ impl fmt::Display for Broken {
 pub(super) struct Runner {
     controller: Controller,
     metrics: Metrics,
-    failures: Mutex<HashMap<String, u32>>,
+    failures: Mutex<HashMap<String, Failures>>,
+}
+
+/// The failures of one object since its last success.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u32,
+    /// Until then nothing is done, whatever changes: the API server asked for it.
+    rest_until: Option<Instant>,
 }
 
 impl Runner {
@@ -144,8 +167,11 @@ impl Runner {
         reconcile: impl Future<Output = Result<Next, ReconcileError>>,
         show: impl FnOnce(Broken) -> S,
     ) -> Action {
-        let running = self.metrics.reconcile_started(self.controller);
         let started = Instant::now();
+        if let Some(left) = self.rest_left(uid, started) {
+            return Action::requeue(left);
+        }
+        let running = self.metrics.reconcile_started(self.controller);
         let ended = tokio::time::timeout(DEADLINE, unwind::catch(reconcile)).await;
         drop(running);
         let (outcome, action) = match ended {
@@ -155,6 +181,9 @@ impl Runner {
                 let wait = self
                     .failed(uid)
                     .max(error.retry_after().unwrap_or_default());
+                if error.is_overload() {
+                    self.rest(uid, wait);
+                }
                 if error.is_expected() {
                     tracing::info!(%error, retry_seconds = wait.as_secs_f32(), "comes again");
                 } else {
@@ -176,10 +205,7 @@ impl Runner {
             }
         };
         if matches!(outcome, Outcome::success | Outcome::requeue) {
-            self.failures
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(uid);
+            self.failures().remove(uid);
         }
         self.metrics
             .reconcile_ended(self.controller, outcome, started.elapsed().as_secs_f64());
@@ -188,10 +214,27 @@ impl Runner {
 
     /// Counts a failure and answers how long to wait.
     fn failed(&self, uid: &str) -> Duration {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let attempt = failures.entry(uid.to_owned()).or_default();
-        *attempt += 1;
-        retry::after(uid, *attempt)
+        let mut failures = self.failures();
+        let failures = failures.entry(uid.to_owned()).or_default();
+        failures.count += 1;
+        retry::after(uid, failures.count)
+    }
+
+    fn rest(&self, uid: &str, wait: Duration) {
+        if let Some(failures) = self.failures().get_mut(uid) {
+            failures.rest_until = Some(Instant::now() + wait);
+        }
+    }
+
+    fn rest_left(&self, uid: &str, now: Instant) -> Option<Duration> {
+        let until = self.failures().get(uid)?.rest_until?;
+        until
+            .checked_duration_since(now)
+            .filter(|left| !left.is_zero())
+    }
+
+    fn failures(&self) -> MutexGuard<'_, HashMap<String, Failures>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -231,6 +274,28 @@ mod tests {
             .await;
         assert_ne!(action, Action::await_change());
         assert_eq!(shown.take(), Some(Broken::TimedOut));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_is_too_busy_is_left_alone_whatever_changes_meanwhile() {
+        let runner = Runner::new(Controller::agent, Metrics::default());
+        let shown = RefCell::default();
+        let show = |broken| keep(&shown, broken);
+        let busy = kube::core::Status::failure("Too many requests", "TooManyRequests");
+        let busy = kube::Error::Api(busy.with_code(429).boxed());
+        let action = runner.run("uid", async { Err(busy.into()) }, show).await;
+        assert_eq!(action, Action::requeue(OVERLOAD_WAIT));
+
+        tokio::time::advance(OVERLOAD_WAIT / 2).await;
+        let action = runner.run("uid", async { panic!("it ran") }, show).await;
+        assert_eq!(action, Action::requeue(OVERLOAD_WAIT / 2));
+        let other = runner.run("other", async { Ok(Next::Change) }, show).await;
+        assert_eq!(other, Action::await_change());
+
+        tokio::time::advance(OVERLOAD_WAIT / 2).await;
+        let action = runner.run("uid", async { Ok(Next::Change) }, show).await;
+        assert_eq!(action, Action::await_change());
+        assert_eq!(shown.take(), None);
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{
     Api, Client, Resource,
     core::{DeserializeGuard, PartialObjectMeta, error_boundary::InvalidObject},
-    runtime::{WatchStreamExt, reflector::store::Writer, watcher},
+    runtime::{reflector::store::Writer, watcher},
 };
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use crate::{
         report::Reporter,
         world::{World, Writers},
     },
-    kube::cache::follow,
+    kube::{cache::follow, watch::watch},
 };
 
 /// Starts all watches as tasks.
@@ -85,9 +85,7 @@ fn guarded<K>(client: &Client) -> impl Stream<Item = Seen<K>> + Send + use<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let api = Api::<DeserializeGuard<K>>::all(client.clone());
-    watcher(api, watcher::Config::default().any_semantic())
-        .default_backoff()
+    watch(Api::<DeserializeGuard<K>>::all(client.clone()))
         .map(|event| event.map(|event| map(event, |guard| guard.0.map_err(Box::new))))
 }
 
@@ -96,9 +94,7 @@ fn metadata<K>(client: &Client) -> impl Stream<Item = Seen<PartialObjectMeta<K>>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let api = Api::<PartialObjectMeta<K>>::all(client.clone());
-    watcher(api, watcher::Config::default().any_semantic())
-        .default_backoff()
+    watch(Api::<PartialObjectMeta<K>>::all(client.clone()))
         .map(|event| event.map(|event| map(event, Ok)))
 }
 

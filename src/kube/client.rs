@@ -1,4 +1,7 @@
 //! The two clients: one whose reads may last for ever (watches), one whose requests must end.
+//!
+//! Both try again three times what is answered 429, 503 or 504, after 0.2 to 5 s or what the server asks for, if that is longer. What
+//! fails after that is up to the caller: a reconcile or a watch with its own backoff.
 
 use std::time::Duration;
 
@@ -21,7 +24,7 @@ const REQUEST_QUEUE: usize = 1024;
 pub struct Clients {
     /// For watches: no read timeout.
     pub watch: Client,
-    /// For everything else: 30 s read timeout; 429, 503 and 504 are tried three times again, after 0.2 to 5 s or what the server asks for.
+    /// For everything else: 30 s read timeout.
     pub request: Client,
 }
 
@@ -54,17 +57,21 @@ pub async fn connect() -> Result<Clients, ClientError> {
         .map_err(|error| ClientError::Infer(Box::new(error)))?;
     // The default retries a call up to fifteen times within itself, which would hold a reconcile for minutes.
     config.default_retry = false;
-    let watch =
-        Client::try_from(config.clone()).map_err(|error| ClientError::Build(Box::new(error)))?;
+    let watch = build(config.clone())?;
     config.read_timeout = Some(REQUEST_READ_TIMEOUT);
     config.reset_reader_on_write = true;
+    let request = build(config)?;
+    Ok(Clients { watch, request })
+}
+
+fn build(config: Config) -> Result<Client, ClientError> {
     let policy = RetryPolicy::new(Duration::from_millis(200), Duration::from_secs(5), 3, true)
         .map_err(ClientError::Retry)?;
-    let request = ClientBuilder::try_from(config)
+    let client = ClientBuilder::try_from(config)
         .map_err(|error| ClientError::Build(Box::new(error)))?
         // A retry sends the request again, so it needs a service that can be cloned: the buffer's handle is.
         .with_layer(&BufferLayer::new(REQUEST_QUEUE))
         .with_layer(&RetryLayer::new(policy))
         .build();
-    Ok(Clients { watch, request })
+    Ok(client)
 }

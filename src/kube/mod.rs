@@ -1,4 +1,4 @@
-//! How we talk to Kubernetes: clients, pruned caches with their index, status and finalizer patches, events.
+//! How we talk to Kubernetes: clients, watches, pruned caches with their index, status and finalizer patches, events.
 //!
 //! No decision about an Agent, a Board or a Gateway is made here, and nothing here knows OpenClaw.
 
@@ -8,3 +8,4 @@ pub mod client;
 pub mod events;
 pub mod index;
 pub mod latest;
+pub mod watch;

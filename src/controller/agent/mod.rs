@@ -38,6 +38,10 @@ pub(super) async fn reconcile(
     let mut visit = visit::Visit::new(agent, context, slot);
     let ended = visit.run().await;
     if let Err(error) = &ended {
+        // Nothing was written to the gateway then, so there is nothing to keep; a write now would be what the server does not want.
+        if error.is_overload() {
+            return ended;
+        }
         visit.failed(error);
     }
     // What was confirmed before an error is kept all the same; the next pass starts from there.
