@@ -14,6 +14,7 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 
+mod api_faults;
 mod api_server;
 mod command_line;
 mod converged;
