@@ -36,7 +36,7 @@ trials: require-cargo ## Run the trials that take minutes: fleets that trickle i
 # Sizes of the fleet.
 N ?= 25,100
 bench: require-cargo ## Measure what fleets of N=25,100 Agents cost a real gateway; about 15 minutes
-	$(CARGO) bench --locked --bench fleet -- --agents $(N) --converged --writes
+	$(CARGO) bench --locked --bench fleet -- --agents $(N) --also converged,writes
 
 install: require-cargo ## Install what the test bed needs, and nothing else
 	@$(BUILD)

@@ -48,12 +48,9 @@ struct Arguments {
     /// What the operator is compared with; it runs itself in any case.
     #[arg(long, value_delimiter = ',', default_values_t = [Way::Floor, Way::Naive])]
     against: Vec<Way>,
-    /// Also measure one comparison of the converged fleet, and one changed Agent in it.
-    #[arg(long)]
-    converged: bool,
-    /// Also measure the ways to write a document of the largest fleet, and how many file writes at once are fastest.
-    #[arg(long)]
-    writes: bool,
+    /// What else is measured.
+    #[arg(long, value_delimiter = ',')]
+    also: Vec<Also>,
     /// The operator's program, instead of the one that was built with this.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_mission-operator"))]
     operator: PathBuf,
@@ -66,6 +63,15 @@ struct Arguments {
     /// Given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+/// What is measured beside the making of a fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Also {
+    /// One comparison of the converged fleet, and one changed Agent in it.
+    Converged,
+    /// The ways to write the document of the largest fleet, and how many file writes at once are fastest.
+    Writes,
 }
 
 /// A way to make a fleet other than the operator's.
@@ -131,7 +137,7 @@ async fn measure(run: &Run, tools: &Tools, arguments: &Arguments) -> Result<Repo
             size,
             program: &arguments.operator,
             flags: &arguments.flags,
-            converged: arguments.converged,
+            converged: arguments.also.contains(&Also::Converged),
         };
         let (fleet, measured) = operator::measure(&stages, &options).await?;
         for one in measured {
@@ -144,7 +150,7 @@ async fn measure(run: &Run, tools: &Tools, arguments: &Arguments) -> Result<Repo
             };
             report.add(measured);
         }
-        if arguments.writes && Some(&size) == arguments.agents.iter().max() {
+        if arguments.also.contains(&Also::Writes) && Some(&size) == arguments.agents.iter().max() {
             for one in writes::measure(&stages, &fleet).await? {
                 report.add(one);
             }

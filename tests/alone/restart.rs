@@ -84,7 +84,7 @@ async fn survives(world: &mut World, how: End, count: usize, moments: &[(&str, u
 #[test]
 fn all_agents_converge_when_the_gateway_is_stopped_and_started_meanwhile() {
     alone("stopped", async |world| {
-        survives(world, End::Stopped, 25, &[("config.patch", 1)]).await
+        survives(world, End::Stopped, 25, &[("config.patch", 1)]).await;
     });
 }
 

@@ -1,7 +1,5 @@
 //! Others who write the document between our look at it and our write.
 
-use std::time::Duration;
-
 use mission_operator::gateway::{Class, WriteError};
 use serde_json::{Value, json};
 
