@@ -164,7 +164,7 @@ pub struct Place {
     pub gateway_uid: String,
     /// Id of the agent there.
     pub agent_id: String,
-    /// `Claimed`: the id was free and is ours to write. `Registered`: the gateway confirmed the agent. `Returning`: it was removed there by somebody else and is written again.
+    /// `Claimed`: the id was free and is ours to write. `Creating`: the same, and the gateway makes the agent before it is written, because it has deleted one of that id before. `Registered`: the gateway confirmed the agent. `Returning`: it was removed there by somebody else and is written again.
     pub state: PlaceState,
     /// SHA-256, in hex, of the keys that the claim was made to write: tells an entry that came by us, unconfirmed because of a crash, from one that somebody else made under the id meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,10 +178,20 @@ pub struct Place {
 pub enum PlaceState {
     /// The id was read to be free; nothing confirmed yet.
     Claimed,
+    /// As `Claimed`, and made by `agents.create` before it is written, because the gateway has deleted an agent of that id before.
+    Creating,
     /// The gateway confirmed the agent.
     Registered,
     /// The gateway had confirmed it, somebody removed it there, and it is written again: its workspace may be a new one.
     Returning,
+}
+
+impl PlaceState {
+    /// Whether the gateway has ever confirmed the agent.
+    #[must_use]
+    pub fn is_confirmed(self) -> bool {
+        matches!(self, Self::Registered | Self::Returning)
+    }
 }
 
 /// One file as last confirmed by the gateway.

@@ -325,6 +325,10 @@ pub enum WriteError {
     /// The entry had to be new, and it was there before our first write.
     #[error("an agent with this id is already on the gateway")]
     Exists,
+    /// The gateway has deleted an agent of this id before, so that this one has to be made by `agents.create`, and the wish does not allow
+    /// that yet. Nothing was written for it.
+    #[error("the gateway has deleted an agent of this id before")]
+    WasDeleted,
     /// The gateway refuses this agent's entry; the others were written.
     #[error("the gateway refused this agent's entry: {message}")]
     Rejected {
@@ -363,7 +367,7 @@ impl WriteError {
             Self::Exists | Self::Rejected { .. } => Class::Rejected,
             Self::ConfigInvalid { .. } => Class::Waiting,
             Self::Call(call) => call.class(),
-            Self::NotAsWritten { .. } | Self::Journal(_) => Class::Transient,
+            Self::WasDeleted | Self::NotAsWritten { .. } | Self::Journal(_) => Class::Transient,
         }
     }
 }

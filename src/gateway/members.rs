@@ -1,6 +1,6 @@
 //! The links of the pool by key, and those of them that reach one gateway process.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,8 +21,6 @@ pub(super) struct Slot {
     pub(super) journal: Mutex<Arc<dyn Journal>>,
     pub(super) snapshot: Snapshot,
     pub(super) models: ModelCache,
-    /// Agents that the writer has created and that are not as wished yet: a refusal or a lost link came in between.
-    pub(super) created: Mutex<BTreeSet<String>>,
     /// The process that the link reached last; kept while the link is down.
     pub(super) last_boot: Mutex<Option<String>>,
     pub(super) watcher: Mutex<Option<AbortOnDropHandle<()>>>,
@@ -103,28 +101,6 @@ impl Members {
             .iter()
             .map(|slot| Arc::clone(&lock(&slot.journal)))
             .collect()
-    }
-
-    /// An agent was created, and its entry is to be written next.
-    pub(super) fn note_created(&self, agent_id: &str) {
-        for slot in self.up() {
-            lock(&slot.created).insert(agent_id.to_owned());
-        }
-    }
-
-    /// Whether an agent was created whose entry has not been written as wished since.
-    pub(super) fn has_created(&self, agent_id: &str) -> bool {
-        let slots = self.up();
-        slots
-            .iter()
-            .any(|slot| lock(&slot.created).contains(agent_id))
-    }
-
-    /// An agent that may have been created is as wished, or gone.
-    pub(super) fn forget_created(&self, agent_id: &str) {
-        for slot in self.up() {
-            lock(&slot.created).remove(agent_id);
-        }
     }
 
     /// The config was written: what was observed before is no longer true.

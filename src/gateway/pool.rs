@@ -143,7 +143,6 @@ impl Pool {
             journal: Mutex::new(journal),
             snapshot: Snapshot::default(),
             models: ModelCache::default(),
-            created: Mutex::default(),
             last_boot: Mutex::new(None),
             watcher: Mutex::new(None),
         });
@@ -212,13 +211,6 @@ impl Pool {
             Writer::start(members, self.inner.options.writes_per_minute)
         });
         Some(writer.clone())
-    }
-
-    /// Whether an agent stands on the gateway because we created it, half-way: its entry has not been confirmed since.
-    #[must_use]
-    pub fn has_created(&self, key: &str, agent_id: &str) -> bool {
-        let slot = self.inner.slots.get(key);
-        slot.is_some_and(|slot| lock(&slot.created).contains(agent_id))
     }
 
     /// One look at the gateway, shared by all who ask; with `newer_than` one that began after that instant.

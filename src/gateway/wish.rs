@@ -25,8 +25,11 @@ pub struct EntryWish {
     pub unset: BTreeSet<String>,
     /// Refuse with `WriteError::Exists` when the entry is there before our first write.
     pub must_be_absent: bool,
-    /// The entry was confirmed to be there once: where it is not, somebody took it out, and may have deleted the agent.
-    pub was_confirmed: bool,
+    /// An agent of this id was there once: where it is not, somebody took it out, and may have deleted it.
+    pub was_there: bool,
+    /// The agent may be made by `agents.create`, where the gateway has deleted one of its id before. That fills paths of the entry by
+    /// itself, which `unset` has to name where they are not wished.
+    pub may_be_created: bool,
     /// What to do about heartbeats of agents that are not ours.
     pub foreign_heartbeats: ForeignHeartbeats,
 }

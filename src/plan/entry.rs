@@ -11,6 +11,9 @@ use crate::plan::desired::Desired;
 /// Our keys of one entry, by dotted path (`heartbeat.every`), with the values they are to have.
 pub type Keys = BTreeMap<String, Value>;
 
+/// The paths that the gateway fills in the entry of an agent that `agents.create` makes (seen on 2026.9.6).
+pub const CREATED_WITH: [&str; 4] = ["name", "workspace", "agentDir", "identity.name"];
+
 /// The keys that an entry is to have.
 #[must_use]
 pub fn keys(desired: &Desired) -> Keys {
@@ -52,6 +55,21 @@ pub fn is_as_wanted(entry: &Value, keys: &Keys, surplus: &BTreeSet<String>) -> b
     keys.iter()
         .all(|(path, value)| at(entry, path) == Some(value))
         && surplus.iter().all(|path| at(entry, path).is_none())
+}
+
+/// Whether an entry holds what `agents.create` makes of this id, and nothing else.
+#[must_use]
+pub fn is_as_created(entry: &Value, agent_id: &str) -> bool {
+    let Some(keys) = entry.as_object() else {
+        return false;
+    };
+    keys.iter().all(|(key, value)| match key.as_str() {
+        "name" => value == agent_id,
+        "identity" => *value == json!({ "name": agent_id }),
+        "workspace" | "agentDir" => value.is_string(),
+        _ => false,
+    }) && keys.contains_key("name")
+        && keys.contains_key("agentDir")
 }
 
 /// The agents that a first heartbeat block on the roster silences: on a roster without any block the `beating` ones beat by default, from
@@ -120,6 +138,26 @@ mod tests {
             &keys,
             &BTreeSet::new()
         ));
+    }
+
+    #[test]
+    fn what_the_gateway_makes_of_an_id_is_known_by_everything_in_it() {
+        let made = json!({"name": "a_b", "workspace": "/w", "agentDir": "/a", "identity": {"name": "a_b"}});
+        assert!(is_as_created(&made, "a_b"));
+        assert!(!is_as_created(&made, "other"));
+        for (key, value) in [
+            ("heartbeat", json!({})),
+            ("model", json!("p/m")),
+            ("name", json!("Theirs")),
+            ("identity", json!({"name": "a_b", "emoji": "x"})),
+            ("agentDir", json!(null)),
+        ] {
+            let mut theirs = made.clone();
+            theirs[key] = value;
+            assert!(!is_as_created(&theirs, "a_b"), "{theirs}");
+        }
+        assert!(!is_as_created(&json!({"name": "a_b"}), "a_b"));
+        assert!(!is_as_created(&Value::Null, "a_b"));
     }
 
     #[test]

@@ -89,6 +89,51 @@ fn an_operator_killed_again_and_again_leaves_no_orphan_and_no_double() {
 }
 
 #[test]
+fn an_agent_that_comes_back_and_is_created_but_not_written_is_finished_by_the_next_operator() {
+    alone("halfway", async |world| {
+        world.start_operator(&[]).await;
+        world.apply_team("halfway").await;
+        let (foreign, boot_id) = (world.foreign().await, world.boot_id().await);
+        world.apply(&agents("halfway", 0..2)).await;
+        world.agents_ready(2).await;
+        let before = world.our_entries().await;
+        world
+            .kubectl()
+            .run_with(&["delete", "-f", "-"], &agents("halfway", 0..2))
+            .await
+            .unwrap();
+        world.agents_gone().await;
+
+        world.relay.stall_at("config.patch");
+        world.apply(&agents("halfway", 0..2)).await;
+        timeout(PATIENCE, world.relay.stalled()).await.unwrap();
+        world.kill_operator().await;
+        world.relay.cut();
+        world.relay.restore();
+        assert_eq!(world.relay.count("agents.create"), 2);
+        assert_eq!(world.our_roster().await, ids("halfway", 0..2));
+        // One is finished, one is deleted as it is.
+        world
+            .kubectl()
+            .run_with(
+                &["delete", "--wait=false", "-f", "-"],
+                &agent("halfway", "a1"),
+            )
+            .await
+            .unwrap();
+        world.start_operator(&[]).await;
+        world.agents_ready(1).await;
+        let mut after = world.our_entries().await;
+        let first = ids("halfway", 0..1).pop_first().unwrap();
+        assert_eq!(after.remove(&first), before.get(&first).cloned());
+        assert_eq!(after, [].into());
+        assert_eq!(world.foreign().await, foreign);
+        assert_eq!(world.boot_id().await, boot_id, "the gateway restarted");
+        assert_eq!(warnings(world).await, BTreeSet::new());
+    });
+}
+
+#[test]
 fn an_agent_claimed_and_never_written_is_registered_by_the_next_operator() {
     alone("claimed", async |world| {
         world.start_operator(&[]).await;

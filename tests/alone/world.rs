@@ -14,7 +14,7 @@ use anyhow::Result;
 use futures_util::FutureExt as _;
 use kube::{Api, Client};
 use mission_operator::api::{Agent, Gateway as GatewayObject, condition};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::bed::{
@@ -315,6 +315,16 @@ impl World {
         assert!(roster.remove("main"), "main is gone: {roster:?}");
         assert!(roster.remove("theirs"), "theirs is gone: {roster:?}");
         roster
+    }
+
+    /// The entries of the agents in the gateway's roster that are not the others'.
+    pub(crate) async fn our_entries(&self) -> BTreeMap<String, Value> {
+        let mut rpc = self.gateway.rpc().await.unwrap();
+        let config = rpc.call("config.get", json!({})).await.unwrap();
+        let entries = config["parsed"]["agents"]["entries"].as_object().unwrap();
+        let ours = entries.clone().into_iter();
+        ours.filter(|(id, _)| id != "main" && id != "theirs")
+            .collect()
     }
 
     /// The gateway's process, as it names itself.

@@ -170,7 +170,8 @@ pub(crate) fn wish(agent_id: &str) -> EntryWish {
         set: [("name".to_owned(), json!(agent_id))].into(),
         unset: BTreeSet::new(),
         must_be_absent: false,
-        was_confirmed: false,
+        was_there: false,
+        may_be_created: false,
         foreign_heartbeats: ForeignHeartbeats::Keep,
     }
 }

@@ -181,10 +181,7 @@ async fn is_there_by_us(
     let entry = observed.config.agent(&place.agent_id);
     let own = text::mark(agent, context);
     let judge = |found| plan::ownership(&record, Some(place), entry, found, &own);
-    let pool = &context.pool;
-    if judge(None) != plan::Ownership::Foreign
-        || pool.has_created(&place.gateway_uid, &place.agent_id)
-    {
+    if judge(None) != plan::Ownership::Foreign {
         // Free: the writer, which waits for what is under way, has the last word.
         return Ok(true);
     }
@@ -208,7 +205,8 @@ async fn retire(
             .cloned()
             .collect(),
         must_be_absent: false,
-        was_confirmed: false,
+        was_there: false,
+        may_be_created: false,
         foreign_heartbeats: gateway::ForeignHeartbeats::Stop,
     };
     // Twice: an agent that is alone on a gateway can have another workspace once its entry has changed (seen on 2026.9.6).

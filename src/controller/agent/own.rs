@@ -63,25 +63,22 @@ impl Visit<'_> {
         let judge = |found| plan::ownership(&self.status, place, entry, found, &own);
         let mut ownership = judge(None);
         if ownership == Ownership::Foreign {
-            let uid = &accepted.gateway_uid;
-            ownership = if place.is_some() && self.context.pool.has_created(uid, id) {
-                Ownership::Claimed
-            } else {
-                judge(observe::mark(link, id).await?.as_ref())
-            };
+            ownership = judge(observe::mark(link, id).await?.as_ref());
         }
         match ownership {
             Ownership::Claimed => {
                 // Confirmed by what stands there, where a crash kept the answer from us.
-                let written = place.and_then(|place| place.entry_sha256.clone());
+                let written = place.filter(|place| place.state != PlaceState::Creating);
+                let written = written.and_then(|place| place.entry_sha256.clone());
                 self.hold().await?;
                 self.status.entry_sha256 = self.status.entry_sha256.take().or(written);
                 Ok(false)
             }
-            Ownership::Free => self
-                .claim(accepted, PlaceState::Claimed, keys)
-                .await
-                .map(|()| true),
+            Ownership::Free => {
+                let state = place.map_or(PlaceState::Claimed, |place| place.state);
+                self.claim(accepted, state, keys).await?;
+                Ok(true)
+            }
             Ownership::Marked => {
                 self.claim(accepted, PlaceState::Registered, keys).await?;
                 self.event("OwnershipResumed", &format!("The agent {id:?} on the gateway carries this Agent's mark and is taken up again."));
@@ -133,8 +130,21 @@ impl Visit<'_> {
             own_keys: keys.keys().cloned().collect(),
             ..AgentStatus::default()
         };
+        if state == PlaceState::Creating {
+            self.take_over_created();
+        }
         self.write_status().await?;
         Ok(())
+    }
+
+    /// What the gateway fills in when it creates the agent is ours to take back.
+    pub(super) fn take_over_created(&mut self) {
+        let own = &mut self.status.own_keys;
+        let missing = entry::CREATED_WITH
+            .iter()
+            .filter(|path| !own.iter().any(|own| own == *path));
+        let missing: Vec<_> = missing.map(|&path| path.to_owned()).collect();
+        own.extend(missing);
     }
 }
 

@@ -119,15 +119,23 @@ impl Visit<'_> {
             self.status
                 .files
                 .retain(|file| file.state == FileState::Synced);
-            for place in &mut self.status.places {
-                differs |= place.state != PlaceState::Returning;
-                place.state = PlaceState::Returning;
-            }
+            differs |= self.will_be(PlaceState::Returning);
         }
         if differs {
             self.write_status().await?;
         }
         Ok(())
+    }
+
+    /// The gateway may have to create the agent. Answers whether that was not known.
+    fn will_be(&mut self, state: PlaceState) -> bool {
+        let mut differs = false;
+        for place in &mut self.status.places {
+            differs |= place.state != state;
+            place.state = state;
+        }
+        self.take_over_created();
+        differs
     }
 
     /// Hands the entry to the config writer. Answers whether it must not be there at the next try.
@@ -156,13 +164,18 @@ impl Visit<'_> {
             ForeignHeartbeats::Keep => gateway::ForeignHeartbeats::Keep,
             ForeignHeartbeats::Stop => gateway::ForeignHeartbeats::Stop,
         };
+        let states = self.status.places.iter().map(|place| place.state);
+        let may_be_created = states
+            .into_iter()
+            .any(|state| matches!(state, PlaceState::Creating | PlaceState::Returning));
         self.context.metrics.plan_step("write_entry");
         let wish = EntryWish {
             agent_id: id.clone(),
             set,
             unset,
             must_be_absent,
-            was_confirmed: self.status.entry_sha256.is_some(),
+            was_there: may_be_created || self.status.entry_sha256.is_some(),
+            may_be_created,
             foreign_heartbeats,
         };
         match self.slot.lend(writer.apply(wish)).await {
@@ -191,6 +204,12 @@ impl Visit<'_> {
                     &target.keys,
                 )
                 .await
+            }
+            Err(WriteError::WasDeleted) => {
+                // Written down first: what is created and not written yet is known as ours only by that.
+                self.will_be(PlaceState::Creating);
+                self.write_status().await?;
+                Ok(must_be_absent)
             }
             Err(WriteError::Rejected { message, issues }) => {
                 Err(self.rejected(&message, &issues, seen.entry.is_some()))
@@ -281,6 +300,6 @@ impl Visit<'_> {
         self.status
             .places
             .iter()
-            .any(|place| place.state == PlaceState::Claimed)
+            .any(|place| !place.state.is_confirmed())
     }
 }

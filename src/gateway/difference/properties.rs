@@ -91,7 +91,8 @@ fn any_wishes() -> impl Strategy<Value = Vec<EntryWish>> {
                         .collect(),
                     unset: unset.into_iter().map(str::to_owned).collect(),
                     must_be_absent: false,
-                    was_confirmed: false,
+                    was_there: false,
+                    may_be_created: false,
                     foreign_heartbeats: if keep {
                         ForeignHeartbeats::Keep
                     } else {

@@ -11,7 +11,8 @@ fn wish(agent_id: &str, set: Value, unset: &[&str]) -> EntryWish {
         set: set.into_iter().collect(),
         unset: unset.iter().map(|path| (*path).to_owned()).collect(),
         must_be_absent: false,
-        was_confirmed: false,
+        was_there: false,
+        may_be_created: false,
         foreign_heartbeats: ForeignHeartbeats::Keep,
     }
 }

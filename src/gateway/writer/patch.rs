@@ -19,9 +19,6 @@ use super::send::{MOST_TRIES, Sent, Way};
 const SCHEDULE_WAIT: Duration = Duration::from_secs(10);
 const SCHEDULE_POLL: Duration = Duration::from_millis(250);
 
-/// Paths of an entry that `agents.create` fills.
-const CREATED_WITH: [&str; 4] = ["name", "workspace", "agentDir", "identity.name"];
-
 /// Wishes that are written together, and what is known about them.
 struct Batch {
     jobs: Vec<WishJob>,
@@ -34,14 +31,7 @@ impl Hands {
     pub(super) async fn patch(&mut self, mut jobs: Vec<WishJob>) {
         jobs.retain(|job| !job.reply.is_closed());
         let touched = BTreeSet::new();
-        let mut batch = Batch { jobs, touched };
-        // A turn before this one did not come to the end.
-        for agent_id in batch.agent_ids() {
-            if self.members.has_created(&agent_id) {
-                batch.mark_created(&agent_id);
-            }
-        }
-        let mut batches = VecDeque::from([batch]);
+        let mut batches = VecDeque::from([Batch { jobs, touched }]);
         while let Some(batch) = batches.pop_front() {
             batches.extend(self.write(batch).await);
         }
@@ -120,20 +110,24 @@ impl Hands {
     /// Creates those agents of this batch that come back under an id that the gateway has deleted, in the only way on which it
     /// forgets that; their wishes then take back what they do not want of it. Answers whether the document has changed.
     async fn create_returning(&mut self, batch: &mut Batch, config: &Config) -> bool {
+        let (deleted, is_there) = (&self.deleted, |id: &str| config.entry(id).is_some());
+        let comes_back =
+            |wish: &EntryWish| deleted.contains(&wish.agent_id) && !is_there(&wish.agent_id);
+        batch.answer(|job| {
+            let wish = &job.wish;
+            (comes_back(wish) && !wish.may_be_created).then_some(WriteError::WasDeleted)
+        });
         let returning: Vec<(String, Option<String>)> = batch
             .jobs
             .iter()
             .map(|job| &job.wish)
-            .filter(|wish| self.deleted.contains(&wish.agent_id))
-            .filter(|wish| config.entry(&wish.agent_id).is_none())
+            .filter(|wish| comes_back(wish))
             .map(|wish| {
                 let workspace = wish.set.get("workspace").and_then(Value::as_str);
                 (wish.agent_id.clone(), workspace.map(str::to_owned))
             })
             .collect();
         for (agent_id, workspace) in &returning {
-            // Before the answer, which may be lost.
-            self.members.note_created(agent_id);
             let created = async {
                 let link = self.link().await?;
                 link.agents_create(agent_id, workspace.as_deref()).await
@@ -145,21 +139,14 @@ impl Hands {
             match created {
                 Ok(()) => {
                     self.deleted.remove(agent_id);
-                    batch.mark_created(agent_id);
+                    batch.mark_written(&BTreeSet::from([agent_id.clone()]));
                 }
                 // Somebody else was faster: the next look at the document says what that means for each wish.
                 Err(CallError::AgentExists { .. }) => {
-                    self.members.forget_created(agent_id);
                     self.deleted.remove(agent_id);
                 }
-                Err(error) => {
-                    if !error.outcome_unknown() {
-                        self.members.forget_created(agent_id);
-                    }
-                    batch.answer(|job| {
-                        (job.wish.agent_id == *agent_id).then(|| error.clone().into())
-                    });
-                }
+                Err(error) => batch
+                    .answer(|job| (job.wish.agent_id == *agent_id).then(|| error.clone().into())),
             }
         }
         !returning.is_empty()
@@ -212,7 +199,6 @@ impl Hands {
             let agent_id = &job.wish.agent_id;
             let paths = unmet(&config.parsed, &job.wish);
             let outcome = if paths.is_empty() {
-                self.members.forget_created(agent_id);
                 Ok(Applied {
                     entry: config.entry(agent_id).cloned().unwrap_or_default(),
                     wrote: batch.touched.contains(agent_id),
@@ -250,11 +236,6 @@ impl Batch {
         self.jobs.iter().map(|job| &job.wish).collect()
     }
 
-    fn agent_ids(&self) -> Vec<String> {
-        let ids = self.jobs.iter().map(|job| job.wish.agent_id.clone());
-        ids.collect()
-    }
-
     fn fail(self, error: &WriteError) -> Vec<Self> {
         for job in self.jobs {
             job.answer(Err(error.clone()));
@@ -277,7 +258,7 @@ impl Batch {
     fn missing(&self, config: &Config) -> impl Iterator<Item = String> {
         let wishes = self.jobs.iter().map(|job| &job.wish);
         wishes
-            .filter(|wish| wish.was_confirmed && config.entry(&wish.agent_id).is_none())
+            .filter(|wish| wish.was_there && config.entry(&wish.agent_id).is_none())
             .map(|wish| wish.agent_id.clone())
     }
 
@@ -305,18 +286,6 @@ impl Batch {
             job.may_be_ours |= changed.contains(&job.wish.agent_id);
         }
         self.touched.extend(changed.iter().cloned());
-    }
-
-    /// `agents.create` has made this one. What it writes of itself is unset where it is not wished.
-    fn mark_created(&mut self, agent_id: &str) {
-        self.mark_written(&BTreeSet::from([agent_id.to_owned()]));
-        let created = self
-            .jobs
-            .iter_mut()
-            .filter(|job| job.wish.agent_id == agent_id);
-        for job in created {
-            job.wish.unset.extend(CREATED_WITH.map(str::to_owned));
-        }
     }
 
     /// Somebody in here is refused and the gateway does not say who: the halves are written on their own, which finds one culprit

@@ -25,9 +25,6 @@ impl Hands {
         }
         let outcome = self.delete_agent(&job.agent_id, job.delete_files).await;
         self.members.forget_observed();
-        if outcome.is_ok() {
-            self.members.forget_created(&job.agent_id);
-        }
         job.reply.send(outcome).ok();
     }
 

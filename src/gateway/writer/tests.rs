@@ -71,7 +71,8 @@ fn wish(agent_id: &str) -> EntryWish {
         set: BTreeMap::from([("name".to_owned(), json!(agent_id))]),
         unset: BTreeSet::new(),
         must_be_absent: true,
-        was_confirmed: false,
+        was_there: false,
+        may_be_created: false,
         foreign_heartbeats: ForeignHeartbeats::Keep,
     }
 }

@@ -52,13 +52,14 @@ pub fn ownership(
 /// Whether the gateway has ever confirmed the agent of this claim.
 #[must_use]
 pub fn is_confirmed(record: &AgentStatus, place: &Place) -> bool {
-    place.state != PlaceState::Claimed || record.entry_sha256.is_some()
+    place.state.is_confirmed() || record.entry_sha256.is_some()
 }
 
-/// Whether the entry holds what the claim was made to write.
+/// Whether the entry holds what the claim was made to write, or what the gateway makes of an agent that is about to be written.
 fn came_by(record: &AgentStatus, place: &Place, entry: &Value) -> bool {
     let written = entry::taken(entry, &record.own_keys);
-    place.entry_sha256.as_deref() == Some(&entry::digest(&written))
+    let is_ours = place.entry_sha256.as_deref() == Some(&entry::digest(&written));
+    is_ours || place.state == PlaceState::Creating && entry::is_as_created(entry, &place.agent_id)
 }
 
 /// What is wanted, ready to be compared.
@@ -235,7 +236,11 @@ fn origin(record: &AgentStatus, bootstrap: Option<&SeenFile>) -> Origin {
     let is = |state| record.places.iter().any(|place| place.state == state);
     let filled = bootstrap
         .is_some_and(|file| matches!(file.listed, Listed::Present { size, .. } if size > 0));
-    if is(PlaceState::Claimed) || (is(PlaceState::Returning) && filled) {
+    let new = record
+        .places
+        .iter()
+        .any(|place| !place.state.is_confirmed());
+    if new || (is(PlaceState::Returning) && filled) {
         Origin::Ours
     } else {
         Origin::Found

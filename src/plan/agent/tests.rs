@@ -371,6 +371,9 @@ fn an_agent_that_was_removed_with_its_files_is_new_and_one_that_kept_them_is_not
     assert_eq!(origin(&returning, Some(&filled)), Origin::Ours);
     assert_eq!(origin(&returning, None), Origin::Found);
     assert_eq!(origin(&confirmed, Some(&filled)), Origin::Found);
+    for new in [PlaceState::Claimed, PlaceState::Creating] {
+        assert_eq!(origin(&record(new), None), Origin::Ours);
+    }
 }
 
 #[test]
@@ -395,6 +398,11 @@ fn a_confirmed_claim_wins_over_the_mark_and_one_that_was_never_used_proves_nothi
     let returning = record(PlaceState::Returning);
     let mut confirmed = record(PlaceState::Claimed);
     confirmed.entry_sha256 = Some("any".into());
+    let made =
+        json!({"name": "id", "workspace": "/w", "agentDir": "/a", "identity": {"name": "id"}});
+    let mut creating = fresh.clone();
+    creating.places[0].state = PlaceState::Creating;
+    creating.places[0].agent_id = "id".into();
     let none = AgentStatus::default();
     for (record, entry, found, expected) in [
         // Confirmed once: whatever stands there now, and if it says otherwise.
@@ -407,6 +415,12 @@ fn a_confirmed_claim_wins_over_the_mark_and_one_that_was_never_used_proves_nothi
         (&fresh, Some(&ours), None, Claimed),
         (&fresh, Some(&theirs), None, Foreign),
         (&fresh, Some(&theirs), Some(&own), Marked),
+        // Being created: also what the gateway makes of it.
+        (&creating, None, None, Free),
+        (&creating, Some(&made), None, Claimed),
+        (&creating, Some(&ours), None, Claimed),
+        (&creating, Some(&theirs), None, Foreign),
+        (&fresh, Some(&made), None, Foreign),
         (&none, None, None, Free),
         (&none, Some(&ours), Some(&own), Marked),
         (&none, Some(&ours), Some(&other), Foreign),

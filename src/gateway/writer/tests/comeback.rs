@@ -3,6 +3,32 @@
 
 use super::*;
 
+/// A wish of one that may come back, and takes back what the gateway makes of it.
+fn returning(wish: EntryWish) -> EntryWish {
+    let made_by_the_gateway = ["name", "workspace", "agentDir", "identity.name"];
+    EntryWish {
+        unset: made_by_the_gateway.map(str::to_owned).into(),
+        may_be_created: true,
+        ..wish
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_created_before_the_wish_allows_it() {
+    let fake = Fake::new();
+    let (_pool, writer) = pool(&fake).await;
+    writer.apply(wish("a")).await.unwrap();
+    writer.delete("a", true).await.unwrap();
+    let (refused, other) = tokio::join!(writer.apply(wish("a")), writer.apply(wish("b")));
+    assert!(
+        matches!(refused, Err(WriteError::WasDeleted)),
+        "{refused:?}"
+    );
+    assert!(other.unwrap().wrote);
+    assert_eq!(fake.count("agents.create"), 0);
+    assert!(fake.entries().get("a").is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_comes_back_is_created_and_stands_there_as_wished() {
     let fake = Fake::new();
@@ -10,8 +36,11 @@ async fn an_agent_that_comes_back_is_created_and_stands_there_as_wished() {
     writer.apply(beating("a")).await.unwrap();
     writer.delete("a", true).await.unwrap();
     let before = fake.count("config.patch");
-    let (back, other) = tokio::join!(writer.apply(beating("a")), writer.apply(beating("b")));
-    assert_eq!(back.unwrap().heartbeat_job.as_deref(), Some("job-a"));
+    let (first, other) = tokio::join!(
+        writer.apply(returning(beating("a"))),
+        writer.apply(beating("b"))
+    );
+    assert_eq!(first.unwrap().heartbeat_job.as_deref(), Some("job-a"));
     assert!(other.unwrap().wrote);
     assert_eq!(fake.count("agents.create"), 1);
     assert_eq!(fake.count("config.patch") - before, 1);
@@ -24,65 +53,59 @@ async fn an_agent_that_comes_back_is_created_and_stands_there_as_wished() {
     // Somebody else deletes it, and it is known that it was there.
     fake.with(|state| state.execute("agents.delete", &json!({"agentId": "a"}), 0))
         .unwrap();
-    let mut known = beating("a");
+    let mut known = returning(beating("a"));
     known.must_be_absent = false;
-    known.was_confirmed = true;
+    known.was_there = true;
     let back = writer.apply(known).await.unwrap();
     assert_eq!(back.heartbeat_job.as_deref(), Some("job-a"));
     assert_eq!(fake.count("agents.create"), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_was_created_and_then_refused_is_still_ours_to_mend() {
-    for fault in [
-        Fault::Refuse(
-            json!({"code": "INVALID_REQUEST", "message": "invalid config", "details": {"issues": [
-                {"path": "agents.entries.a.heartbeat", "message": "unknown target"}
-            ]}}),
-        ),
-        Fault::Refuse(json!({"code": "FORBIDDEN", "message": "missing scope"})),
-    ] {
-        let fake = Fake::new();
-        let (pool, writer) = pool(&fake).await;
-        writer.apply(beating("a")).await.unwrap();
-        writer.delete("a", true).await.unwrap();
-        fake.fault("config.patch", fault);
-        writer.apply(beating("a")).await.unwrap_err();
-        assert!(pool.has_created("key", "a"));
-        assert!(!pool.has_created("key", "b"));
+async fn one_that_was_created_and_then_refused_is_as_wished_at_the_next_try() {
+    let fake = Fake::new();
+    let (_pool, writer) = pool(&fake).await;
+    writer.apply(beating("a")).await.unwrap();
+    writer.delete("a", true).await.unwrap();
+    let refusal = json!({"code": "INVALID_REQUEST", "message": "invalid config", "details": {"issues": [
+        {"path": "agents.entries.a.heartbeat", "message": "unknown target"}
+    ]}});
+    fake.fault("config.patch", Fault::Refuse(refusal));
+    let refused = writer.apply(returning(beating("a"))).await.unwrap_err();
+    assert_eq!(refused.class(), Class::Rejected);
+    assert_eq!(fake.entries()["a"]["agentDir"], "/agents");
 
-        assert!(writer.apply(beating("a")).await.unwrap().wrote);
-        assert_eq!(
-            fake.entries()["a"],
-            json!({"name": "a", "heartbeat": {"every": "10m"}})
-        );
-        assert!(!pool.has_created("key", "a"));
-    }
+    let mut claimed = returning(beating("a"));
+    claimed.must_be_absent = false;
+    assert!(writer.apply(claimed).await.unwrap().wrote);
+    assert_eq!(
+        fake.entries()["a"],
+        json!({"name": "a", "heartbeat": {"every": "10m"}})
+    );
+    assert_eq!(fake.count("agents.create"), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_whose_creation_was_not_answered_is_judged_by_what_is_there() {
     for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
         let fake = Fake::new();
-        let (pool, writer) = pool(&fake).await;
+        let (_pool, writer) = pool(&fake).await;
         writer.apply(wish("a")).await.unwrap();
         writer.delete("a", true).await.unwrap();
         fake.fault("agents.create", fault);
-        assert_eq!(
-            writer.apply(wish("a")).await.unwrap_err().class(),
-            Class::Transient
-        );
-        assert!(pool.has_created("key", "a"));
-        assert!(writer.apply(wish("a")).await.unwrap().wrote);
+        let unknown = writer.apply(returning(wish("a"))).await.unwrap_err();
+        assert_eq!(unknown.class(), Class::Transient);
+        let mut claimed = returning(wish("a"));
+        claimed.must_be_absent = false;
+        assert!(writer.apply(claimed).await.unwrap().wrote);
         assert_eq!(fake.entries()["a"], json!({"name": "a"}));
-        assert!(!pool.has_created("key", "a"));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_somebody_else_creates_a_moment_earlier_is_theirs() {
     let fake = Fake::new();
-    let (pool, writer) = pool(&fake).await;
+    let (_pool, writer) = pool(&fake).await;
     writer.apply(wish("a")).await.unwrap();
     writer.delete("a", true).await.unwrap();
     let theirs = json!({"name": "Theirs"});
@@ -92,9 +115,8 @@ async fn one_that_somebody_else_creates_a_moment_earlier_is_theirs() {
         state.revision += 1;
     });
     assert!(matches!(
-        writer.apply(wish("a")).await,
+        writer.apply(returning(wish("a"))).await,
         Err(WriteError::Exists)
     ));
-    assert!(!pool.has_created("key", "a"));
     assert_eq!(fake.entries()["a"], theirs);
 }
