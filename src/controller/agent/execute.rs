@@ -33,11 +33,12 @@ pub(super) async fn execute(
 ) -> Result<Executed, CallError> {
     let outcomes = future::join_all(steps.into_iter().map(|step| async move {
         metrics.plan_step(step.name());
-        one(link, agent_id, job, step).await
+        let file = step.file();
+        (file, one(link, agent_id, job, step).await)
     }));
     let mut executed = Executed::default();
     let mut failed = None;
-    for outcome in outcomes.await {
+    for (file, outcome) in outcomes.await {
         match outcome {
             Ok(Confirmed { what, cause, name }) => {
                 executed.written += 1;
@@ -51,6 +52,10 @@ pub(super) async fn execute(
             }
             Err(CallError::FileConflict { .. } | CallError::ScratchConflict { .. }) => {
                 executed.conflict = true;
+                // A file of the same size and time can be another one, put back from a backup for instance: the next look has to read it.
+                record
+                    .files
+                    .retain(|known| file.is_none_or(|file| known.name != file.as_str()));
             }
             Err(error) => failed = failed.or(Some(error)),
         }

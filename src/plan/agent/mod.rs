@@ -12,7 +12,7 @@ use crate::plan::{
     entry::{self, Keys},
     files::{self, Action, Cause, ChecklistAction, Listed, Origin, Read},
     mark::Mark,
-    render::{FileName, Workspace},
+    render::{FileName, Rendered, Workspace},
 };
 
 /// Whose the agent on the gateway is.
@@ -161,6 +161,15 @@ impl Step {
             Self::WriteChecklist { .. } => "write_checklist",
         }
     }
+
+    /// The file that it writes, if it writes one.
+    #[must_use]
+    pub const fn file(&self) -> Option<FileName> {
+        match self {
+            Self::WriteFile { name, .. } => Some(*name),
+            Self::WriteChecklist { .. } => None,
+        }
+    }
 }
 
 /// What to do next, and what is found to stand as it should.
@@ -230,20 +239,34 @@ pub fn plan(wanted: Wanted<'_>, record: &AgentStatus, seen: &Seen) -> Plan {
     plan
 }
 
-/// Whether the Agent was confirmed before, or is being registered by us for the first time. One that somebody removed with its files is
-/// new as well: the gateway has filled a new workspace, which shows in the BOOTSTRAP.md that it puts into no other.
-fn origin(record: &AgentStatus, bootstrap: Option<&SeenFile>) -> Origin {
+/// Whether the Agent was confirmed before, or is being registered by us for the first time; `None` while that cannot be told before
+/// BOOTSTRAP.md was read. One that somebody removed with its files is new as well: the gateway has filled a new workspace, which shows
+/// in the BOOTSTRAP.md that it puts into no other. One that holds what we would write there is ours, and its workspace the old one.
+fn origin(
+    record: &AgentStatus,
+    bootstrap: Option<&SeenFile>,
+    wanted: Option<&Rendered>,
+) -> Option<Origin> {
     let is = |state| record.places.iter().any(|place| place.state == state);
-    let filled = bootstrap
-        .is_some_and(|file| matches!(file.listed, Listed::Present { size, .. } if size > 0));
-    let new = record
+    if record
         .places
         .iter()
-        .any(|place| !place.state.is_confirmed());
-    if new || (is(PlaceState::Returning) && filled) {
-        Origin::Ours
-    } else {
-        Origin::Found
+        .any(|place| !place.state.is_confirmed())
+    {
+        return Some(Origin::Ours);
+    }
+    let there = bootstrap
+        .filter(|file| matches!(file.listed, Listed::Present { size, .. } if size > 0))
+        .filter(|_| is(PlaceState::Returning));
+    match (there, wanted) {
+        (None, _) => Some(Origin::Found),
+        (Some(_), None) => Some(Origin::Ours),
+        (Some(there), Some(wanted)) => match there.read.as_ref()? {
+            Read::Present { hash, .. } if *hash != entry::sha256(&wanted.text) => {
+                Some(Origin::Ours)
+            }
+            Read::Present { .. } | Read::Missing => Some(Origin::Found),
+        },
     }
 }
 
@@ -254,7 +277,12 @@ fn plan_files(
     seen: &BTreeMap<FileName, SeenFile>,
     skip_bootstrap: bool,
 ) {
-    let origin = origin(record, seen.get(&FileName::Bootstrap));
+    let mut wanted = workspace.files.iter();
+    let bootstrap = wanted.find(|file| file.name == FileName::Bootstrap);
+    let Some(origin) = origin(record, seen.get(&FileName::Bootstrap), bootstrap) else {
+        plan.reads.insert(FileName::Bootstrap);
+        return;
+    };
     let recorded = |name: FileName| record.files.iter().find(|file| file.name == name.as_str());
     for file in &workspace.files {
         let sha256 = entry::sha256(&file.text);
@@ -284,10 +312,7 @@ fn plan_files(
         }
     }
     // The gateway's own "birth sequence" would tell the agent to reinvent the identity that was declared.
-    let wants_bootstrap = workspace
-        .files
-        .iter()
-        .any(|file| file.name == FileName::Bootstrap);
+    let wants_bootstrap = bootstrap.is_some();
     if !wants_bootstrap && let Some(status) = recorded(FileName::Bootstrap) {
         plan.files.push(status.clone());
     }
