@@ -9,6 +9,8 @@ mod execute;
 mod observe;
 mod outcome;
 mod own;
+#[cfg(test)]
+mod properties;
 mod rounds;
 mod status;
 mod text;

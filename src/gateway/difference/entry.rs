@@ -159,9 +159,15 @@ fn put(map: &mut Map<String, Value>, path: &str, value: Value) {
     }
 }
 
+/// Those within the items of an array are named too: the gateway goes by them where the items have ids.
 fn name_arrays(path: &str, value: &Value, arrays: &mut Vec<String>) {
     match value {
-        Value::Array(_) => arrays.push(path.to_owned()),
+        Value::Array(items) => {
+            arrays.push(path.to_owned());
+            for item in items.iter().filter(|item| item.is_object()) {
+                name_arrays(&format!("{path}[]"), item, arrays);
+            }
+        }
         Value::Object(map) => {
             for (key, value) in map {
                 name_arrays(&format!("{path}.{key}"), value, arrays);

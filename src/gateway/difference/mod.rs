@@ -5,6 +5,10 @@
 //! `agents.entries` runs an implicit agent `main`; it writes that one's entry itself as soon as another one comes.
 
 mod entry;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod laws;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod model;
 #[cfg(test)]
 mod properties;
 mod rewrite;

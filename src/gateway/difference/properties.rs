@@ -1,192 +1,156 @@
 //! What no document and no wish may break.
 
-use std::collections::BTreeMap;
+mod worlds;
+
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use serde_json::{Map, Value, json};
 
-use super::*;
+use super::{difference, laws, model::patched, release};
+use crate::gateway::{EntryWish, ForeignHeartbeats};
+use worlds::{
+    any_beating, any_document, any_document_without_blocks, any_wishes, any_wishes_of_the_operator,
+};
 
-const OWN: [&str; 7] = [
-    "name",
-    "model",
-    "workspace",
-    "heartbeat.every",
-    "heartbeat.target",
-    "heartbeat.prompt",
-    "heartbeat.activeHours",
-];
-
-fn any_value() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        "[a-z]{1,3}".prop_map(Value::from),
-        any::<bool>().prop_map(Value::from),
-        Just(json!({"start": "08:00", "end": "20:00"})),
-        Just(json!({"start": "08:00", "timezone": "UTC"})),
-        Just(json!({"primary": "p/m", "fallbacks": ["p/n", "p/o"]})),
-        Just(json!({})),
-    ]
+/// What the gateway makes of the document when these wishes are written together.
+fn written(document: &Value, wishes: &[&EntryWish], beating: &BTreeSet<String>) -> Value {
+    let difference = difference(document, wishes, beating);
+    let patch = difference.clone().into_patch();
+    patched(document, &patch, &difference.replace_paths).unwrap()
 }
 
-fn any_entry() -> impl Strategy<Value = Value> {
-    let keys = prop::sample::select(vec!["name", "model", "workspace", "tools", "identity"]);
-    let heartbeat_keys = prop::sample::select(vec![
-        "every",
-        "target",
-        "prompt",
-        "activeHours",
-        "lightContext",
-    ]);
-    (
-        prop::collection::btree_map(keys, any_value(), 0..4),
-        prop::option::of(prop::collection::btree_map(
-            heartbeat_keys,
-            any_value(),
-            0..4,
-        )),
-    )
-        .prop_map(|(keys, heartbeat)| {
-            let mut entry = json!(keys);
-            if let Some(heartbeat) = heartbeat {
-                entry[HEARTBEAT] = json!(heartbeat);
-            }
-            entry
-        })
-}
-
-fn any_document() -> impl Strategy<Value = Value> {
-    let ids = prop::sample::select(vec!["main", "a", "b", "c", "other"]);
-    (
-        prop::option::of(prop::collection::btree_map(ids, any_entry(), 0..5)),
-        any::<bool>(),
-    )
-        .prop_map(|(entries, explicit)| {
-            let mut document =
-                json!({"gateway": {"mode": "local"}, "agents": {"defaults": {"x": 1}}});
-            if let Some(entries) = entries {
-                document["agents"]["entries"] = json!(entries);
-            }
-            if explicit {
-                document["agents"]["ownership"] = json!("explicit");
-            }
-            document
-        })
-}
-
-fn any_wishes() -> impl Strategy<Value = Vec<EntryWish>> {
-    let paths = || prop::sample::select(OWN.to_vec());
-    let one = (
-        prop::collection::btree_map(paths(), any_value(), 0..4),
-        prop::collection::btree_set(paths(), 0..4),
-        any::<bool>(),
-    );
-    prop::collection::btree_map(prop::sample::select(vec!["a", "b", "c", "d"]), one, 0..4).prop_map(
-        |wishes| {
-            wishes
-                .into_iter()
-                .map(|(id, (set, unset, keep))| EntryWish {
-                    agent_id: id.to_owned(),
-                    set: set
-                        .into_iter()
-                        .map(|(path, value)| (path.to_owned(), value))
-                        .collect(),
-                    unset: unset.into_iter().map(str::to_owned).collect(),
-                    must_be_absent: false,
-                    was_there: false,
-                    may_be_created: false,
-                    foreign_heartbeats: if keep {
-                        ForeignHeartbeats::Keep
-                    } else {
-                        ForeignHeartbeats::Stop
-                    },
-                })
-                .collect()
-        },
-    )
-}
-
-fn any_beating() -> impl Strategy<Value = BTreeSet<String>> {
-    prop::collection::btree_set(
-        prop::sample::select(vec!["main", "a", "other"]).prop_map(str::to_owned),
-        0..3,
-    )
-}
-
-/// All values of a document by dotted path; an empty object or array is a value.
-fn flat(value: &Value) -> BTreeMap<String, Value> {
-    fn walk(path: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
-        match value {
-            Value::Object(map) if !map.is_empty() => {
-                for (key, value) in map {
-                    walk(&format!("{path}.{key}"), value, into);
-                }
-            }
-            other => {
-                into.insert(path.to_owned(), other.clone());
-            }
-        }
-    }
-    let mut into = BTreeMap::new();
-    walk("", value, &mut into);
-    into
+fn roster(document: &Value) -> Map<String, Value> {
+    let roster = document.pointer("/agents/entries");
+    roster
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default()
 }
 
 proptest! {
     #[test]
-    fn what_was_written_needs_no_second_write(
+    fn the_laws_hold_for_every_document_and_every_wish(
         document in any_document(), wishes in any_wishes(), beating in any_beating()
     ) {
-        let wishes: Vec<_> = wishes.iter().collect();
-        let first = difference(&document, &wishes, &beating);
-        let mut after = document;
-        json_patch::merge(&mut after, &first.clone().into_patch());
-        let second = difference(&after, &wishes, &beating);
-        prop_assert!(second.is_empty(), "{:?} after {:?}", second, first);
-        for wish in &wishes {
-            prop_assert!(unmet(&after, wish).is_empty());
-            for (path, value) in &wish.set {
-                let pointer = format!("/agents/entries/{}/{}", wish.agent_id, path.replace('.', "/"));
-                prop_assert_eq!(after.pointer(&pointer), Some(value));
-            }
-        }
+        prop_assume!(laws::is_possible(&document, &wishes));
+        prop_assert!(laws::are_possible(&wishes));
+        laws::hold(&document, &wishes, &beating);
     }
 
     #[test]
-    fn what_is_not_ours_stays_as_it_is(
-        document in any_document(), wishes in any_wishes(), beating in any_beating()
+    fn written_together_or_one_by_one_in_any_order_the_document_is_the_same(
+        document in any_document_without_blocks(),
+        wishes in any_wishes_of_the_operator(),
+        beating in any_beating(),
+        turn in 0_usize..5,
     ) {
-        let references: Vec<_> = wishes.iter().collect();
-        let difference = difference(&document, &references, &beating);
-        let mut after = document.clone();
-        json_patch::merge(&mut after, &difference.clone().into_patch());
-        let (before, after) = (flat(&document), flat(&after));
-        let owned = |path: &str| {
-            path == ".agents.ownership"
-                // An object that was empty and now holds something of ours.
-                || path == ".agents.entries"
-                || difference.kept.iter().any(|id| path == format!(".agents.entries.{id}.heartbeat") || path == format!(".agents.entries.{id}"))
-                || wishes.iter().any(|wish| {
-                    let entry = format!(".agents.entries.{}", wish.agent_id);
-                    path == entry
-                        || path == format!("{entry}.heartbeat")
-                        || wish.set.keys().chain(&wish.unset).any(|own| {
-                            let own = format!("{entry}.{own}");
-                            path == own || path.starts_with(&format!("{own}."))
-                        })
-                })
-        };
-        for path in before.keys().chain(after.keys()) {
-            if before.get(path) != after.get(path) {
-                prop_assert!(owned(path), "{} changed: {:?}", path, difference);
-            }
+        prop_assume!(laws::is_possible(&document, &wishes));
+        let mut order: Vec<&EntryWish> = wishes.iter().collect();
+        let together = written(&document, &order, &beating);
+        order.rotate_left(turn.min(wishes.len()));
+        let mut one_by_one = document;
+        for wish in order {
+            one_by_one = written(&one_by_one, &[wish], &beating);
         }
+        prop_assert_eq!(together, one_by_one);
     }
 
     #[test]
-    fn the_order_of_wishes_makes_no_difference(
-        document in any_document(), wishes in any_wishes(), beating in any_beating()
+    fn what_is_taken_out_again_leaves_the_agents_of_others_as_they_were(
+        document in any_document_without_blocks(),
+        wishes in any_wishes_of_the_operator(),
+        beating in any_beating(),
     ) {
-        let forth: Vec<_> = wishes.iter().collect();
-        let back: Vec<_> = wishes.iter().rev().collect();
-        prop_assert_eq!(difference(&document, &forth, &beating), difference(&document, &back, &beating));
+        let before = roster(&document);
+        let new: Vec<EntryWish> = wishes
+            .into_iter()
+            .filter(|wish| !before.contains_key(&wish.agent_id))
+            .map(|wish| EntryWish { foreign_heartbeats: ForeignHeartbeats::Keep, ..wish })
+            .collect();
+        // Who is not in the roster does not beat, but for the agent that a gateway without a roster runs.
+        let beating: BTreeSet<String> = beating.into_iter().filter(|id| before.contains_key(id)).collect();
+        let wishes: Vec<&EntryWish> = new.iter().collect();
+        let mut after = written(&document, &wishes, &beating);
+        let kept = difference(&document, &wishes, &beating).kept;
+        if !new.is_empty() {
+            prop_assert_eq!(&kept, &beating);
+        }
+        prop_assert!(kept.is_empty() || release(&after, &kept).is_none(), "released beside ours");
+        // The gateway's own deletion takes whole entries.
+        if let Some(Value::Object(entries)) = after.pointer_mut("/agents/entries") {
+            entries.retain(|id, _| before.contains_key(id));
+        }
+        let released = release(&after, &kept).unwrap();
+        let after = patched(&after, &released.into_patch(), &BTreeSet::new()).unwrap();
+        prop_assert_eq!(before, roster(&after));
+        prop_assert!(release(&after, &kept).unwrap().is_empty());
     }
+
+    #[test]
+    fn a_release_takes_out_nothing_but_blocks_that_are_exactly_ours(
+        document in any_document(), kept in any_beating()
+    ) {
+        let Some(released) = release(&document, &kept) else { return Ok(()); };
+        let after = patched(&document, &released.into_patch(), &BTreeSet::new()).unwrap();
+        let after = roster(&after);
+        for (id, entry) in roster(&document) {
+            let mut expected = entry;
+            if kept.contains(&id) && expected.get("heartbeat") == Some(&json!({})) {
+                expected.as_object_mut().unwrap().remove("heartbeat");
+            }
+            prop_assert_eq!(after.get(&id), Some(&expected));
+        }
+    }
+
+    /// The model is written from the gateway; where both say the same it must be the standard.
+    #[test]
+    fn without_arrays_the_gateway_merges_as_rfc_7396_says(
+        document in any_document(), patch in any_document()
+    ) {
+        let (document, patch) = (without_arrays(document), without_arrays(patch));
+        let mut standard = document.clone();
+        json_patch::merge(&mut standard, &patch);
+        prop_assert_eq!(patched(&document, &patch, &BTreeSet::new()), Ok(standard));
+    }
+}
+
+fn without_arrays(value: Value) -> Value {
+    match value {
+        Value::Array(_) => json!("list"),
+        Value::Object(map) => map
+            .into_iter()
+            .map(|(key, value)| (key, without_arrays(value)))
+            .collect(),
+        other => other,
+    }
+}
+
+#[test]
+fn the_model_merges_arrays_as_the_gateway_was_seen_to() {
+    let patched = |document: &Value, patch: &Value, named: &[&str]| {
+        let named = named.iter().map(|path| (*path).to_owned()).collect();
+        patched(document, patch, &named)
+    };
+    let refused = |path: &str| Err(vec![path.to_owned()]);
+    let words = json!({"tools": {"allow": ["a", "b"]}});
+    // Items may be added, and taken out only where the path is named.
+    let more = json!({"tools": {"allow": ["b", "c", "a"]}});
+    assert_eq!(patched(&words, &more, &[]), Ok(more));
+    let less = json!({"tools": {"allow": ["a"]}});
+    assert_eq!(patched(&words, &less, &[]), refused("tools.allow"));
+    assert_eq!(patched(&words, &less, &["tools.allow"]), Ok(less));
+    for gone in [
+        json!({"tools": null}),
+        json!({"tools": {"allow": null}}),
+        json!({"tools": "none"}),
+    ] {
+        assert_eq!(patched(&words, &gone, &[]), refused("tools.allow"));
+    }
+    // Items with ids are merged by them.
+    let ids = json!({"bindings": [{"id": "x", "to": 1}, {"id": "y"}]});
+    let patch = json!({"bindings": [{"id": "z"}, {"id": "x", "from": 2}]});
+    let merged = json!({"bindings": [{"id": "x", "to": 1, "from": 2}, {"id": "y"}, {"id": "z"}]});
+    assert_eq!(patched(&ids, &patch, &[]), Ok(merged));
+    assert_eq!(patched(&ids, &patch, &["bindings"]), Ok(patch));
 }
