@@ -8,7 +8,7 @@ BUILD = $(CARGO) build --locked --example bed --bin mission-operator
 BED = $(CARGO) run --quiet --locked --example bed --
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test trials bench install fmt lint crds
+.PHONY: help demo up down test trials bench fuzz install fmt lint crds
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ trials: require-cargo ## Run the trials that take minutes: fleets that trickle i
 N ?= 25,100
 bench: require-cargo ## Measure what fleets of N=25,100 Agents cost a real gateway; about 15 minutes
 	$(CARGO) bench --locked --bench fleet -- --agents $(N) --also converged,writes
+
+# How long, and which; all of them where none is named.
+SECONDS ?= 60
+TARGET ?=
+fuzz: require-cargo ## Fuzz every target for SECONDS=60, or TARGET=session alone; needs a nightly compiler
+	@.ci/fuzz $(SECONDS) $(TARGET)
 
 install: require-cargo ## Install what the test bed needs, and nothing else
 	@$(BUILD)

@@ -14,6 +14,9 @@
 pub mod api;
 pub mod cli;
 pub mod controller;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gateway;
 pub mod kube;
 pub mod metrics;

@@ -16,6 +16,8 @@ pub mod error;
 #[cfg(test)]
 mod fake;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod hello;
 pub mod journal;
 pub mod link;

@@ -7,6 +7,8 @@
 mod context;
 mod file;
 mod filters;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod problem;
 mod syntax;
 #[cfg(test)]

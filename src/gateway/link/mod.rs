@@ -6,6 +6,8 @@
 mod actor;
 mod backoff;
 mod closing;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod handshake;
 mod liveness;
 mod open;
