@@ -29,7 +29,11 @@ pub(super) fn entry_change(observed: Option<&Value>, wish: &EntryWish) -> Option
             None => remove(observed, path, &mut change),
         }
     }
-    for path in wish.unset.iter().filter(|path| !is_set(wish, path)) {
+    let unset = wish.unset.iter().filter(|path| !is_set(wish, path));
+    let unset: Vec<&String> = unset.collect();
+    // What goes with its block needs no word of its own, which would write the block again.
+    let goes_with_another = |path: &str| unset.iter().any(|other| is_below(path, other));
+    for path in unset.iter().filter(|path| !goes_with_another(path)) {
         if look_up(observed, path).is_some() {
             remove(observed, path, &mut change);
             prune_parents(observed, path, wish, &mut change);

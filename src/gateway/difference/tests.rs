@@ -167,6 +167,18 @@ fn the_last_own_key_takes_the_block_along_only_when_nothing_foreign_is_left() {
 }
 
 #[test]
+fn a_block_goes_whole_whatever_is_said_of_its_keys() {
+    let parsed = explicit(&json!({"a": {"heartbeat": {"every": "1m", "to": "x"}}, "b": {}}));
+    assert_eq!(
+        patch_of(
+            &parsed,
+            &[wish("a", json!({}), &["heartbeat", "heartbeat.every"])]
+        ),
+        json!({"agents": {"entries": {"a": {"heartbeat": null}}}})
+    );
+}
+
+#[test]
 fn what_is_set_and_unset_at_once_is_set() {
     let parsed = explicit(&json!({"a": {"model": "p/m"}, "b": {}}));
     assert_eq!(
