@@ -143,6 +143,11 @@ pub(super) fn agent_id() -> Value {
             "self != 'openclaw'",
             "agentId openclaw is reserved by OpenClaw itself; choose another",
         ),
+        // The gateway takes a patch with such a key, says that nothing changed, and writes nothing.
+        (
+            "!(self in ['constructor', 'prototype'])",
+            "agentId cannot be constructor or prototype: OpenClaw passes over these words in its config; choose another",
+        ),
     ])
 }
 
