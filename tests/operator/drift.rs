@@ -116,6 +116,55 @@ fn an_agent_that_somebody_removed_is_registered_again() {
 }
 
 #[test]
+fn an_agent_that_kept_its_files_keeps_what_it_made_of_its_seeds() {
+    run(async {
+        let gateway = &*quiet().await;
+        let team = Team::on(gateway, "drift-kept").await;
+        let spec = json!({
+            "gatewayRef": {"name": "main"},
+            "files": [
+                {"name": "BOOTSTRAP.md", "content": "Say hello."},
+                {"name": "MEMORY.md", "content": "Nothing yet."},
+            ],
+        });
+        team.apply_spec::<Agent>("victim", spec).await;
+        let agent: Agent = team.ready("victim").await;
+        assert_eq!(read(&file(&agent, "BOOTSTRAP.md")), "Say hello.");
+        std::fs::write(file(&agent, "MEMORY.md"), "the agent's own").unwrap();
+        std::fs::remove_file(file(&agent, "SOUL.md")).unwrap();
+        let mut rpc = rpc(gateway).await;
+        let deletion = json!({"agentId": agent_id(&agent), "deleteFiles": false});
+        rpc.call("agents.delete", deletion).await.unwrap();
+        rpc.config_applied().await.unwrap();
+        team.reconcile_now::<Agent>("victim").await;
+        file_is(&file(&agent, "SOUL.md"), |text| !text.is_empty()).await;
+        team.event_noting("victim", "DriftCorrected", "config entry")
+            .await;
+        team.ready::<Agent>("victim").await;
+        assert_eq!(read(&file(&agent, "MEMORY.md")), "the agent's own");
+        team.disband().await;
+    });
+}
+
+#[test]
+fn another_file_of_the_same_size_and_time_is_in_nobodys_way() {
+    run(async {
+        let team = Team::on(shared().await, "drift-restored").await;
+        let agent = agent(&team).await;
+        let soul = file(&agent, "SOUL.md");
+        // As a restore from a backup can leave it: neither size nor time tells.
+        let modified = std::fs::metadata(&soul).unwrap().modified().unwrap();
+        std::fs::write(&soul, "ENFORCED").unwrap();
+        let restored = std::fs::File::options().append(true).open(&soul).unwrap();
+        restored.set_modified(modified).unwrap();
+        let spec = json!({"files": [{"name": "SOUL.md", "content": "improved"}]});
+        team.patch_spec::<Agent>("victim", spec).await;
+        file_is(&soul, |text| text == "improved").await;
+        team.ready::<Agent>("victim").await;
+    });
+}
+
+#[test]
 fn a_file_that_is_ignored_is_neither_written_nor_put_back() {
     run(async {
         let team = Team::on(shared().await, "drift-ignored").await;
