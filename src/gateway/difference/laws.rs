@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     Difference, HEARTBEAT, difference,
     model::{PASSED_OVER, patched},
-    unmet,
+    rewritten, unmet,
 };
 use crate::gateway::{EntryWish, config::entries};
 
@@ -92,6 +92,10 @@ pub(crate) fn hold(document: &Value, wishes: &[EntryWish], beating: &BTreeSet<St
         assert_eq!(written, Ok(Value::Null), "refused: {first:?}");
         return;
     };
+    let whole = rewritten(&document.to_string(), &first.patch).ok();
+    let whole = whole.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let merged = serde_json::from_str::<Value>(&after.to_string()).ok();
+    assert_eq!(whole, merged, "the whole document says the same");
     fulfilled(&after, wishes, beating, &first);
     others_stay(document, &after, wishes, &first);
     let ours = wishes.iter().map(|wish| wish.agent_id.clone()).collect();
