@@ -29,9 +29,9 @@ test: require-cargo ## Run all tests on real parts
 	@$(BUILD)
 	@$(BED) test
 
-trials: require-cargo ## Run the trials that take minutes: fleets that trickle in, go at once, and others who write all the time
+trials: require-cargo ## Run the trials that take minutes: fleets that trickle in, go at once, others who write, a kill at every call
 	@$(BUILD)
-	@$(BED) test -- --test alone -- --ignored
+	@$(BED) test -- --test alone --test crash -- --ignored
 
 # Sizes of the fleet.
 N ?= 25,100

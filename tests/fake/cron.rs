@@ -123,6 +123,13 @@ impl State {
         heartbeats.chain(reviews).collect()
     }
 
+    /// The scratch of every heartbeat, by agent.
+    pub(super) fn scratches(&self) -> BTreeMap<String, Option<String>> {
+        let scratch = |job: &Job| job.scratch.as_ref().map(|scratch| scratch.content.clone());
+        let jobs = self.jobs.iter();
+        jobs.map(|(id, job)| (id.clone(), scratch(job))).collect()
+    }
+
     pub(super) fn scratch_get(&self, params: &Map<String, Value>) -> Result<Value, Value> {
         let id = id(params);
         let job = self.jobs.values().find(|job| job.id == id);

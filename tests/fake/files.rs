@@ -106,6 +106,18 @@ impl State {
         Some(file.content.to_string())
     }
 
+    /// The texts of all files by path.
+    pub(super) fn all_files(&self) -> BTreeMap<String, String> {
+        let workspaces = self.files.iter();
+        workspaces
+            .flat_map(|(workspace, files)| {
+                files.iter().map(move |(name, file)| {
+                    (format!("{workspace}/{name}"), file.content.to_string())
+                })
+            })
+            .collect()
+    }
+
     /// Writes a file without any check.
     pub(super) fn put_file(&mut self, agent_id: &str, name: &str, content: &str) {
         let workspace = self.workspace(agent_id);

@@ -33,6 +33,7 @@ mod seen;
 mod server;
 mod state;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -163,6 +164,16 @@ impl Fake {
     /// The text of a workspace file of an agent of the running gateway.
     pub(crate) fn file(&self, agent_id: &str, name: &str) -> Option<String> {
         self.shared.state().file(agent_id, name)
+    }
+
+    /// The texts of all workspace files by path, also of workspaces that no agent has any more.
+    pub(crate) fn files(&self) -> BTreeMap<String, String> {
+        self.shared.state().all_files()
+    }
+
+    /// The heartbeat instructions of every agent that has a heartbeat's job.
+    pub(crate) fn scratches(&self) -> BTreeMap<String, Option<String>> {
+        self.shared.state().scratches()
     }
 
     /// Somebody edits the config file by hand; the gateway applies it after its lag.

@@ -18,13 +18,18 @@ use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+#[allow(
+    unused_imports,
+    reason = "every test binary compiles this and uses a part"
+)]
 pub(crate) use self::{
     call::Call,
     fault::{Fault, Share},
+    halt::{Moment, Point},
 };
 use self::{
     fault::Rules,
-    halt::{Gate, Point},
+    halt::Gate,
     serve::{Server, Tls},
 };
 use super::plane::Plane;
