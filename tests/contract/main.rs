@@ -32,7 +32,7 @@ use crate::fake::{Fake, FakeOptions};
 use crate::wire::Subject;
 
 /// Longer than all scenarios take on a loaded machine.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 #[test]
 fn the_fake_gateway_answers_as_the_real_one_does() {
