@@ -21,6 +21,15 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Whether a phase is gone through: all up to the last kill. A change that nobody is killed in brings nothing.
+    pub(crate) fn passes(&self, phase: Phase) -> bool {
+        let mut left = Phase::ALL.into_iter().zip(&self.kills);
+        let mut kills = left.clone().filter(|(_, kill)| kill.is_some());
+        let is_killed_later = kills.any(|(at, _)| at >= phase);
+        let is_killed_here = left.any(|(at, kill)| at == phase && kill.is_some());
+        is_killed_here || is_killed_later && phase != Phase::Change
+    }
+
     /// The gateway restarts itself where an agent that it remembers to have deleted comes back by a patch. An operator that has deleted
     /// an agent knows that; one that was started since does not.
     pub(crate) fn restarts_at_most(&self, phase: Phase, team: &Team) -> Result<()> {
@@ -38,19 +47,19 @@ impl Run {
     }
 }
 
-/// The kills of all runs: each run takes one of each phase, as long as there are any. Those of the return are in other runs than those
-/// of the deletion before it, because then the return takes another way.
+/// The kills of all runs: each run takes one of each phase, as long as there are any. Those of the return, and of what follows it, are in
+/// other runs than those of the deletion before it, because then the return takes another way.
 pub(crate) fn runs(clean: &[Clean], which: impl Fn(&Call) -> bool) -> VecDeque<Run> {
     let wanted = |phase: &Clean| {
         let sites = sites(&phase.calls).into_iter();
         sites.filter(|site| which(&site.call)).collect::<Vec<_>>()
     };
     let mut columns: Vec<Vec<Option<Site>>> = Vec::new();
+    let mut skipped = 0;
     for (phase, clean) in Phase::ALL.into_iter().zip(clean) {
-        let skipped = match phase {
-            Phase::Return => columns.last().map_or(0, Vec::len),
-            _ => 0,
-        };
+        if phase == Phase::Return {
+            skipped = columns.last().map_or(0, Vec::len);
+        }
         let sites = wanted(clean).into_iter().map(Some);
         columns.push(std::iter::repeat_n(None, skipped).chain(sites).collect());
     }

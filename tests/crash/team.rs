@@ -8,7 +8,7 @@ use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
-use mission_operator::api::{Agent, Gateway, condition};
+use mission_operator::api::{Agent, Gateway, annotation::FORCE_DELETE, condition};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -186,24 +186,15 @@ impl Team {
         timeout(limit, more).await.is_ok()
     }
 
-    /// Takes the team away, and does not ask the operator: one that failed must not keep the next from its work.
+    /// Takes the team away, whatever is left of it.
     pub(crate) async fn end(self) -> Result<()> {
-        let free = json!({"metadata": {"finalizers": null}});
-        for agent in self
-            .api::<Agent>()
-            .list(&ListParams::default())
-            .await?
-            .items
-        {
+        let force = json!({"metadata": {"annotations": {FORCE_DELETE: "true"}}});
+        let agents = self.api::<Agent>();
+        for agent in agents.list(&ListParams::default()).await?.items {
             let name = agent.metadata.name.unwrap_or_default();
-            self.api::<Agent>()
-                .patch(&name, &PatchParams::default(), &Patch::Merge(&free))
-                .await?;
-            // It may have been deleted before.
-            self.api::<Agent>()
-                .delete(&name, &DeleteParams::default())
-                .await
-                .ok();
+            let force = Patch::Merge(&force);
+            agents.patch(&name, &PatchParams::default(), &force).await?;
+            agents.delete(&name, &DeleteParams::default()).await?;
         }
         let gateways = self.api::<Gateway>();
         gateways.delete(GATEWAY, &DeleteParams::default()).await?;
