@@ -12,7 +12,7 @@ use super::{
 use crate::gateway::{EntryWish, config::entries};
 
 /// Whether a gateway could have this document, as far as it matters here: what it finds invalid is never written to. In a valid one
-/// the roster is a map of maps, and so is everything that a wished key stands in.
+/// the roster is a map of maps, its ownership a word, and everything that a wished key stands in a map.
 pub(crate) fn is_possible(document: &Value, wishes: &[EntryWish]) -> bool {
     let is_map = |value: Option<&Value>| value.is_none_or(Value::is_object);
     let is_block = |value: Option<&Value>| is_map(value.filter(|value| !value.is_null()));
@@ -20,6 +20,9 @@ pub(crate) fn is_possible(document: &Value, wishes: &[EntryWish]) -> bool {
     is_map(Some(document))
         && is_map(document.get(AGENTS))
         && is_map(document.pointer("/agents/entries"))
+        && document
+            .pointer("/agents/ownership")
+            .is_none_or(Value::is_string)
         && roster
             .into_iter()
             .flatten()
