@@ -8,7 +8,7 @@ BUILD = $(CARGO) build --locked --example bed --bin mission-operator
 BED = $(CARGO) run --quiet --locked --example bed --
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test trials bench fuzz install fmt lint crds
+.PHONY: help demo up down test trials bench scale fuzz install fmt lint crds
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,11 @@ SECONDS ?= 60
 TARGET ?=
 fuzz: require-cargo ## Fuzz every target for SECONDS=60, or TARGET=session alone; needs a nightly compiler
 	@.ci/fuzz $(SECONDS) $(TARGET)
+
+# Agents of each of a hundred gateways.
+EACH ?= 25,50,100
+scale: require-cargo ## Measure what 100 gateways with EACH=25,50,100 Agents cost the operator; about 15 minutes
+	$(CARGO) bench --locked --bench scale -- --agents $(EACH)
 
 install: require-cargo ## Install what the test bed needs, and nothing else
 	@$(BUILD)
