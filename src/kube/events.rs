@@ -52,6 +52,7 @@ impl Events {
         let mut publisher = Publisher {
             client,
             told: HashMap::new(),
+            swept: Timestamp::now(),
         };
         tokio::spawn(async move {
             while let Some((news, object)) = receiver.recv().await {
@@ -112,16 +113,21 @@ struct Told {
 struct Publisher {
     client: Client,
     told: HashMap<News, Told>,
+    /// When what nobody counts up any more was last thrown away. Not at every event: that would grow with the square of a start.
+    swept: Timestamp,
 }
 
 impl Publisher {
     async fn publish(&mut self, news: News, object: ObjectReference) -> Result<(), kube::Error> {
         let now = Timestamp::now();
-        self.told
-            .retain(|_, told| now.duration_since(told.last) < SERIES);
+        let goes_on = |told: &Told| now.duration_since(told.last) < SERIES;
+        if now.duration_since(self.swept) >= SERIES / 2 {
+            self.told.retain(|_, told| goes_on(told));
+            self.swept = now;
+        }
         let namespace = object.namespace.clone().unwrap_or_default();
         let api = Api::<Event>::namespaced(self.client.clone(), &namespace);
-        if let Some(told) = self.told.get_mut(&news) {
+        if let Some(told) = self.told.get_mut(&news).filter(|told| goes_on(told)) {
             let count = told.count + 1;
             let series = EventSeries {
                 count,
