@@ -8,39 +8,35 @@ mod context;
 mod gateway;
 mod journal;
 mod obstacles;
+mod queue;
 mod report;
 mod runner;
-mod slot;
 mod watch;
 mod world;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use futures_util::{Stream, StreamExt, future, stream};
+use futures_util::future;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Resource, ResourceExt,
     core::NamespaceResourceScope,
-    runtime::{
-        Controller,
-        controller::{Action, Config},
-        reflector::{ObjectRef, Store},
-        watcher,
-    },
+    runtime::reflector::{ObjectRef, Store},
 };
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::{sync::broadcast::error::RecvError, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::{
-    api::{Agent, Board, Gateway, reference::GatewayName},
+    api::reference::GatewayName,
     controller::{
         context::Context,
+        queue::{Queue, Turn},
         report::Reporter,
         runner::{Next, ReconcileError, Runner},
-        slot::{Slot, Slots},
-        world::{Queues, World, Writers, queue},
+        world::{Queues, World, Writers},
     },
     gateway::{Pool, PoolEvent, PoolEventKind, PoolOptions},
     kube::{client::Clients, events::Events, latest::Latest},
@@ -56,9 +52,6 @@ use crate::{
 /// Longest wait for running reconciles at the end: enough for most config writes, and well below the 30 s that Kubernetes gives a pod by
 /// default. What is cut off goes on after the next start.
 const DRAIN: Duration = Duration::from_secs(10);
-
-/// Reconciles of one kind that may be under way, most of them waiting for a config write. Bounds memory: each holds its Agent's texts.
-const UNDER_WAY: u16 = 1024;
 
 /// Why the controllers cannot start.
 #[derive(Debug, Error)]
@@ -96,16 +89,13 @@ pub async fn run(
         writes_per_minute: settings.config_writes_per_minute as usize,
     });
 
-    let (gateways, gateway_queue) = queue::<Gateway>();
-    let (boards, board_queue) = queue::<Board>();
-    let (agents, agent_queue) = queue::<Agent>();
     let queues = Queues {
-        gateways,
-        boards,
-        agents,
+        gateways: Queue::new(settings.concurrency),
+        boards: Queue::new(settings.concurrency),
+        agents: Queue::new(settings.concurrency),
     };
     let writers = Writers::default();
-    let world = Arc::new(World::new(&writers, queues));
+    let world = Arc::new(World::new(&writers, queues.clone()));
     let reporter = Reporter::start(clients.request.clone(), events.clone(), Arc::clone(&world));
     let watches = CancellationToken::new();
     let _end_watches = watches.clone().drop_guard();
@@ -136,7 +126,6 @@ pub async fn run(
 
     let part = |controller| Part {
         runner: Arc::new(Runner::new(controller, metrics.clone())),
-        slots: Slots::new(settings.concurrency),
         context: Arc::clone(&context),
         reporter: reporter.clone(),
         stop: stop.clone(),
@@ -144,21 +133,21 @@ pub async fn run(
     let running = future::join3(
         drive(
             world.gateways.clone(),
-            gateway_queue,
+            queues.gateways,
             part(metrics::Controller::gateway),
             |object, context, _| async move { gateway::reconcile(object, &context).await },
         ),
         drive(
             world.boards.clone(),
-            board_queue,
+            queues.boards,
             part(metrics::Controller::board),
             |object, context, _| async move { board::reconcile(object, &context).await },
         ),
         drive(
             world.agents.clone(),
-            agent_queue,
+            queues.agents,
             part(metrics::Controller::agent),
-            |object, context, slot| async move { agent::reconcile(object, &context, &slot).await },
+            |object, context, turn| async move { agent::reconcile(object, &context, &turn).await },
         ),
     );
     tokio::pin!(running);
@@ -176,18 +165,17 @@ pub async fn run(
 /// What one controller is driven with.
 struct Part {
     runner: Arc<Runner>,
-    slots: Slots,
     context: Arc<Context>,
     reporter: Reporter,
     stop: CancellationToken,
 }
 
-/// Runs one kind's controller: takes references from `queue`, objects from `store`, and never two reconciles of one object at once.
+/// Runs one kind's controller: takes turns from `queue` and objects from `store`, until it is stopped and the last turn has ended.
 async fn drive<K, F>(
     store: Store<K>,
-    queue: impl Stream<Item = ObjectRef<K>> + Send + 'static,
+    queue: Queue<ObjectRef<K>>,
     part: Part,
-    reconcile: impl Fn(Arc<K>, Arc<Context>, Slot) -> F + Clone + Send + Sync + 'static,
+    reconcile: impl Fn(Arc<K>, Arc<Context>, Arc<Turn<ObjectRef<K>>>) -> F,
 ) where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -198,51 +186,43 @@ async fn drive<K, F>(
         + 'static,
     F: Future<Output = Result<Next, ReconcileError>> + Send + 'static,
 {
-    let Part {
-        runner,
-        slots,
-        context,
-        reporter,
-        stop,
-    } = part;
     // What was said on an object that broke off, until the cache shows it: a reconcile that did not know of it would leave it there.
     let told = Arc::new(Latest::default());
-    // The watches fill the store and the queue; the controller's own input stays silent.
-    let silent = stream::pending::<watcher::Result<K>>();
-    let (newest, stopped) = (store.clone(), stop.clone());
-    Controller::for_stream(silent, store)
-        .with_config(Config::default().concurrency(UNDER_WAY))
-        .reconcile_on(queue)
-        .graceful_shutdown_on(async move { stop.cancelled().await })
-        .run(
-            move |object, context| {
-                let (runner, reconcile) = (Arc::clone(&runner), reconcile.clone());
-                let (slots, newest, stopped) = (slots.clone(), newest.clone(), stopped.clone());
-                let (reporter, told) = (reporter.clone(), Arc::clone(&told));
-                async move {
-                    let slot = stopped.run_until_cancelled(slots.take()).await;
-                    // It may have changed, or gone, while it waited for its turn.
-                    let object = newest.get(&ObjectRef::from_obj(&*object));
-                    let (Some(slot), Some(object)) = (slot, object) else {
-                        return Ok(Action::await_change());
-                    };
-                    let object = told.or_newer(object);
-                    let uid = object.uid().unwrap_or_default();
-                    let show = async |broken| {
-                        if let Some(written) = reporter.broke_off(&*object, &broken).await {
-                            told.remember(&Arc::new(written));
-                        }
-                    };
-                    let reconcile = reconcile(Arc::clone(&object), context, slot);
-                    Ok::<_, std::convert::Infallible>(runner.run(&uid, reconcile, show).await)
-                }
-            },
-            |_, error, _| match *error {},
-            context,
-        )
+    let mut turns = JoinSet::new();
+    loop {
+        let turn = tokio::select! {
+            () = part.stop.cancelled() => break,
+            // Panics are caught in the runner, so nothing is to be seen of one that ended.
+            Some(_) = turns.join_next() => continue,
+            turn = queue.next() => turn,
+        };
         // An object that is gone by the time its turn comes needs nothing.
-        .for_each(|_| future::ready(()))
-        .await;
+        let Some(object) = store.get(turn.object()) else {
+            continue;
+        };
+        let span = tracing::info_span!("reconciling object", "object.ref" = %turn.object());
+        let (turn, runner) = (Arc::new(turn), Arc::clone(&part.runner));
+        let (reporter, told) = (part.reporter.clone(), Arc::clone(&told));
+        let object = told.or_newer(object);
+        let work = reconcile(
+            Arc::clone(&object),
+            Arc::clone(&part.context),
+            Arc::clone(&turn),
+        );
+        let whole_turn = async move {
+            let show = async |broken| {
+                if let Some(written) = reporter.broke_off(&*object, &broken).await {
+                    told.remember(&Arc::new(written));
+                }
+            };
+            let uid = object.uid().unwrap_or_default();
+            if let Next::Within(wait) = runner.run(&uid, work, show).await {
+                turn.again_after(wait);
+            }
+        };
+        turns.spawn(whole_turn.instrument(span));
+    }
+    while turns.join_next().await.is_some() {}
 }
 
 /// Turns what happens on the links into reconciles.
@@ -269,7 +249,7 @@ fn touch_all(context: &Context, uid: Option<&str>) {
     for gateway in context.world.gateways.state() {
         let own = gateway.uid().unwrap_or_default();
         if uid.is_none_or(|uid| uid == own) {
-            context.world.touch_gateway(ObjectRef::from_obj(&*gateway));
+            context.world.touch_gateway(&ObjectRef::from_obj(&*gateway));
             let name = GatewayName {
                 name: gateway.name_any(),
                 namespace: gateway.namespace().unwrap_or_default(),

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use kube::runtime::controller::Action;
 use thiserror::Error;
 use tokio::time::Instant;
 
@@ -166,17 +165,17 @@ impl Runner {
         uid: &str,
         reconcile: impl Future<Output = Result<Next, ReconcileError>>,
         show: impl FnOnce(Broken) -> S,
-    ) -> Action {
+    ) -> Next {
         let started = Instant::now();
         if let Some(left) = self.rest_left(uid, started) {
-            return Action::requeue(left);
+            return Next::Within(left);
         }
         let running = self.metrics.reconcile_started(self.controller);
         let ended = tokio::time::timeout(DEADLINE, unwind::catch(reconcile)).await;
         drop(running);
-        let (outcome, action) = match ended {
-            Ok(Ok(Ok(Next::Change))) => (Outcome::success, Action::await_change()),
-            Ok(Ok(Ok(Next::Within(after)))) => (Outcome::requeue, Action::requeue(after)),
+        let (outcome, next) = match ended {
+            Ok(Ok(Ok(Next::Change))) => (Outcome::success, Next::Change),
+            Ok(Ok(Ok(Next::Within(after)))) => (Outcome::requeue, Next::Within(after)),
             Ok(Ok(Err(error))) => {
                 let wait = self
                     .failed(uid)
@@ -189,11 +188,11 @@ impl Runner {
                 } else {
                     tracing::warn!(%error, retry_seconds = wait.as_secs_f32(), "reconcile failed");
                 }
-                (Outcome::error, Action::requeue(wait))
+                (Outcome::error, Next::Within(wait))
             }
             Ok(Err(caught)) => {
                 show(Broken::Panicked(caught)).await;
-                (Outcome::panic, Action::requeue(self.failed(uid)))
+                (Outcome::panic, Next::Within(self.failed(uid)))
             }
             Err(_) => {
                 tracing::error!(
@@ -201,7 +200,7 @@ impl Runner {
                     "reconcile stopped at its deadline"
                 );
                 show(Broken::TimedOut).await;
-                (Outcome::timeout, Action::requeue(self.failed(uid)))
+                (Outcome::timeout, Next::Within(self.failed(uid)))
             }
         };
         if matches!(outcome, Outcome::success | Outcome::requeue) {
@@ -209,7 +208,7 @@ impl Runner {
         }
         self.metrics
             .reconcile_ended(self.controller, outcome, started.elapsed().as_secs_f64());
-        action
+        next
     }
 
     /// Counts a failure and answers how long to wait.
@@ -257,10 +256,10 @@ mod tests {
         let metrics = Metrics::default();
         let runner = Runner::new(Controller::agent, metrics.clone());
         let shown = RefCell::default();
-        let action = runner
+        let next = runner
             .run("uid", async { panic!("oh") }, |broken| keep(&shown, broken))
             .await;
-        assert_ne!(action, Action::await_change());
+        assert_ne!(next, Next::Change);
         assert!(matches!(shown.take(), Some(Broken::Panicked(_))));
         assert!(metrics.encode().unwrap().contains(r#"result="panic"} 1"#));
     }
@@ -269,10 +268,10 @@ mod tests {
     async fn a_reconcile_that_hangs_is_stopped() {
         let runner = Runner::new(Controller::agent, Metrics::default());
         let shown = RefCell::default();
-        let action = runner
+        let next = runner
             .run("uid", std::future::pending(), |broken| keep(&shown, broken))
             .await;
-        assert_ne!(action, Action::await_change());
+        assert_ne!(next, Next::Change);
         assert_eq!(shown.take(), Some(Broken::TimedOut));
     }
 
@@ -283,18 +282,18 @@ mod tests {
         let show = |broken| keep(&shown, broken);
         let busy = kube::core::Status::failure("Too many requests", "TooManyRequests");
         let busy = kube::Error::Api(busy.with_code(429).boxed());
-        let action = runner.run("uid", async { Err(busy.into()) }, show).await;
-        assert_eq!(action, Action::requeue(OVERLOAD_WAIT));
+        let next = runner.run("uid", async { Err(busy.into()) }, show).await;
+        assert_eq!(next, Next::Within(OVERLOAD_WAIT));
 
         tokio::time::advance(OVERLOAD_WAIT / 2).await;
-        let action = runner.run("uid", async { panic!("it ran") }, show).await;
-        assert_eq!(action, Action::requeue(OVERLOAD_WAIT / 2));
+        let next = runner.run("uid", async { panic!("it ran") }, show).await;
+        assert_eq!(next, Next::Within(OVERLOAD_WAIT / 2));
         let other = runner.run("other", async { Ok(Next::Change) }, show).await;
-        assert_eq!(other, Action::await_change());
+        assert_eq!(other, Next::Change);
 
         tokio::time::advance(OVERLOAD_WAIT / 2).await;
-        let action = runner.run("uid", async { Ok(Next::Change) }, show).await;
-        assert_eq!(action, Action::await_change());
+        let next = runner.run("uid", async { Ok(Next::Change) }, show).await;
+        assert_eq!(next, Next::Change);
         assert_eq!(shown.take(), None);
     }
 

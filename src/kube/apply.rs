@@ -10,6 +10,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
+use super::cache::prune;
 use crate::api::annotation::FIELD_MANAGER;
 
 /// Writes the whole status by server-side apply.
@@ -31,13 +32,15 @@ where
         "metadata": { "name": object.name_any(), "uid": object.meta().uid },
         "status": status,
     });
-    api::<K>(client, object)
+    let mut written = api::<K>(client, object)
         .patch_status(
             &object.name_any(),
             &PatchParams::apply(FIELD_MANAGER).force(),
             &Patch::Apply(patch),
         )
-        .await
+        .await?;
+    prune(&mut written);
+    Ok(written)
 }
 
 /// Adds `finalizer`. The resourceVersion in the patch makes it fail with 409 where somebody changed the object meanwhile.
@@ -99,13 +102,15 @@ where
     let patch = json!({
         "metadata": { "uid": object.meta().uid, "resourceVersion": object.resource_version(), "finalizers": finalizers },
     });
-    api::<K>(client, object)
+    let mut written = api::<K>(client, object)
         .patch(
             &object.name_any(),
             &PatchParams::default(),
             &Patch::Merge(patch),
         )
-        .await
+        .await?;
+    prune(&mut written);
+    Ok(written)
 }
 
 /// The API of the object's own namespace.

@@ -2,7 +2,7 @@
 //!
 //! We drive the stores ourselves: shared streams lose events in kube 5, and a relist tells nobody what vanished meanwhile.
 
-use std::{collections::HashSet, fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc};
 
 use futures_util::{Stream, StreamExt};
 use kube::{
@@ -23,6 +23,8 @@ pub enum Change<K> {
         before: Option<Arc<K>>,
         /// As it is.
         after: Arc<K>,
+        /// Whether it came with a list of all, at the start or after an interruption, and not when it changed.
+        listed: bool,
     },
     /// The object is gone.
     Gone(Arc<K>),
@@ -39,36 +41,37 @@ where
     S: Stream<Item = watcher::Result<watcher::Event<Result<K, Box<InvalidObject>>>>>,
 {
     let store = writer.as_reader();
-    let mut listed: Vec<K> = Vec::new();
     let mut stream = std::pin::pin!(stream);
     while let Some(event) = stream.next().await {
         match event {
             Ok(watcher::Event::Apply(Ok(mut object))) => {
                 prune(&mut object);
-                let before = store.get(&ObjectRef::from_obj(&object));
-                writer.apply_watcher_event(&watcher::Event::Apply(object.clone()));
-                on_change(Change::Seen {
-                    before,
-                    after: Arc::new(object),
-                });
+                let reference = ObjectRef::from_obj(&object);
+                let before = store.get(&reference);
+                writer.apply_watcher_event(&watcher::Event::Apply(object));
+                if let Some(after) = store.get(&reference) {
+                    on_change(Change::Seen {
+                        before,
+                        after,
+                        listed: false,
+                    });
+                }
             }
             Ok(watcher::Event::Delete(Ok(object))) => {
                 writer.apply_watcher_event(&watcher::Event::Delete(object.clone()));
                 on_change(Change::Gone(Arc::new(object)));
             }
             Ok(watcher::Event::Init) => {
-                listed.clear();
                 writer.apply_watcher_event(&watcher::Event::Init);
             }
             Ok(watcher::Event::InitApply(Ok(mut object))) => {
                 prune(&mut object);
-                writer.apply_watcher_event(&watcher::Event::InitApply(object.clone()));
-                listed.push(object);
+                writer.apply_watcher_event(&watcher::Event::InitApply(object));
             }
             Ok(watcher::Event::InitDone) => {
                 let known = store.state();
                 writer.apply_watcher_event(&watcher::Event::InitDone);
-                relisted(known, std::mem::take(&mut listed), &mut on_change);
+                relisted(known, store.state(), &mut on_change);
             }
             Ok(watcher::Event::Apply(Err(invalid))) => {
                 forget(&store, &mut writer, &invalid, &mut on_change);
@@ -87,8 +90,9 @@ where
     }
 }
 
-/// Tells the differences between what was known and a complete list: an interrupted watch may have missed deletions.
-fn relisted<K>(known: Vec<Arc<K>>, listed: Vec<K>, on_change: &mut impl FnMut(Change<K>))
+/// Tells the differences between what was known and a complete list: an interrupted watch may have missed deletions. In the order of their
+/// names, so that those of one namespace come together.
+fn relisted<K>(known: Vec<Arc<K>>, mut listed: Vec<Arc<K>>, on_change: &mut impl FnMut(Change<K>))
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
@@ -96,16 +100,17 @@ where
         .into_iter()
         .map(|object| (ObjectRef::from_obj(&*object), object))
         .collect();
-    let mut seen = HashSet::new();
-    for object in listed {
-        let reference = ObjectRef::from_obj(&object);
-        let before = known.remove(&reference);
-        if seen.insert(reference) {
-            on_change(Change::Seen {
-                before,
-                after: Arc::new(object),
-            });
-        }
+    listed.sort_by(|a, b| {
+        let (a, b) = (a.meta(), b.meta());
+        (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name))
+    });
+    for after in listed {
+        let before = known.remove(&ObjectRef::from_obj(&*after));
+        on_change(Change::Seen {
+            before,
+            after,
+            listed: true,
+        });
     }
     for object in known.into_values() {
         on_change(Change::Gone(object));
@@ -130,7 +135,7 @@ fn forget<K>(
 }
 
 /// Drops what no reconcile reads: measured at two thirds of an Agent's memory.
-fn prune<K: Resource>(object: &mut K) {
+pub(super) fn prune<K: Resource>(object: &mut K) {
     object.managed_fields_mut().clear();
     object
         .annotations_mut()

@@ -41,6 +41,20 @@ impl<K: Resource> Latest<K> {
         }
     }
 
+    /// The cache shows `object` now: an own write that is in it needs no second copy.
+    pub fn shown(&self, object: &K) {
+        let Some(uid) = object.meta().uid.as_deref() else {
+            return;
+        };
+        let mut written = self.lock();
+        if written
+            .get(uid)
+            .is_some_and(|own| version(&**own) <= version(object))
+        {
+            written.remove(uid);
+        }
+    }
+
     /// Forgets an object that is gone.
     pub fn forget(&self, uid: &str) {
         self.lock().remove(uid);
@@ -91,5 +105,15 @@ mod tests {
             latest.or_newer(object("9")).resource_version().as_deref(),
             Some("9")
         );
+    }
+
+    #[test]
+    fn an_own_write_that_the_watch_has_brought_is_not_kept_twice() {
+        let latest = Latest::default();
+        latest.remember(&object("10"));
+        latest.shown(&object("9"));
+        assert_eq!(latest.lock().len(), 1);
+        latest.shown(&object("10"));
+        assert!(latest.lock().is_empty());
     }
 }

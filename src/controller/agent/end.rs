@@ -15,12 +15,11 @@ use crate::{
         reason::Reason,
     },
     controller::{
-        agent::{accept::accept, observe, text},
+        agent::{AgentTurn, accept::accept, observe, text},
         context::Context,
         gateway::age_of_deletion,
         obstacles::Obstacle,
         runner::{Next, ReconcileError},
-        slot::Slot,
     },
     gateway::{self, CallError, Deleted, EntryWish, Link, WriteError},
     kube::apply,
@@ -34,7 +33,7 @@ const RETRY: Duration = Duration::from_secs(30);
 pub(super) async fn end(
     agent: Arc<Agent>,
     context: &Context,
-    slot: &Slot,
+    turn: &AgentTurn,
 ) -> Result<Next, ReconcileError> {
     if !agent
         .finalizers()
@@ -66,7 +65,7 @@ pub(super) async fn end(
     let error = match link {
         Some(link) => {
             context.obstacles.overcome(&uid, Obstacle::Away);
-            match clean(&agent, &place, &link, context, slot).await {
+            match clean(&agent, &place, &link, context, turn).await {
                 Ok(()) => return let_go(&agent, context).await,
                 Err(error) => Some(error),
             }
@@ -123,7 +122,7 @@ async fn clean(
     place: &Place,
     link: &Link,
     context: &Context,
-    slot: &Slot,
+    turn: &AgentTurn,
 ) -> Result<(), ReconcileError> {
     if !is_there_by_us(agent, place, link, context).await? {
         return Ok(());
@@ -133,7 +132,7 @@ async fn clean(
         .writer(&place.gateway_uid)
         .ok_or(CallError::Disconnected { sent: false })?;
     context.metrics.plan_step("delete_agent");
-    match slot.lend(writer.delete(&place.agent_id, true)).await {
+    match turn.lend(writer.delete(&place.agent_id, true)).await {
         Ok(Deleted::Deleted) => {
             let note = format!(
                 "Agent {:?} was deleted on Gateway {}; its files are in the gateway's trash.",

@@ -18,26 +18,31 @@ mod visit;
 
 use std::sync::Arc;
 
+use kube::runtime::reflector::ObjectRef;
+
 use crate::{
     api::Agent,
     controller::{
         context::Context,
+        queue::Turn,
         runner::{Next, ReconcileError},
-        slot::Slot,
     },
 };
+
+/// The turn of one Agent.
+type AgentTurn = Turn<ObjectRef<Agent>>;
 
 /// Reconciles one Agent.
 pub(super) async fn reconcile(
     agent: Arc<Agent>,
     context: &Context,
-    slot: &Slot,
+    turn: &AgentTurn,
 ) -> Result<Next, ReconcileError> {
     let agent = context.world.latest_agents.or_newer(agent);
     if agent.metadata.deletion_timestamp.is_some() {
-        return end::end(agent, context, slot).await;
+        return end::end(agent, context, turn).await;
     }
-    let mut visit = visit::Visit::new(agent, context, slot);
+    let mut visit = visit::Visit::new(agent, context, turn);
     let ended = visit.run().await;
     if let Err(error) = &ended {
         // Nothing was written to the gateway then, so there is nothing to keep; a write now would be what the server does not want.

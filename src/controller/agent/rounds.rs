@@ -178,7 +178,7 @@ impl Visit<'_> {
             may_be_created,
             foreign_heartbeats,
         };
-        match self.slot.lend(writer.apply(wish)).await {
+        match self.turn.lend(writer.apply(wish)).await {
             Ok(applied) => {
                 if applied.wrote && cause == Cause::Drift {
                     self.corrected(&["config entry".to_owned()]);

@@ -14,13 +14,13 @@ use crate::{
     },
     controller::{
         agent::{
+            AgentTurn,
             accept::{Accepted, accept},
             text::{self, Texts},
         },
         context::Context,
         gateway::down_for,
         runner::{Next, ReconcileError},
-        slot::Slot,
     },
     gateway::{Link, LinkState, Observed},
     plan::{
@@ -37,7 +37,7 @@ const BROKEN_CONFIG_WAIT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Visit<'a> {
     pub(super) context: &'a Context,
-    pub(super) slot: &'a Slot,
+    pub(super) turn: &'a AgentTurn,
     pub(super) agent: Arc<Agent>,
     pub(super) status: AgentStatus,
     pub(super) judgements: Vec<Judgement>,
@@ -76,11 +76,11 @@ pub(super) struct Target {
 }
 
 impl<'a> Visit<'a> {
-    pub(super) fn new(agent: Arc<Agent>, context: &'a Context, slot: &'a Slot) -> Self {
+    pub(super) fn new(agent: Arc<Agent>, context: &'a Context, turn: &'a AgentTurn) -> Self {
         let status = agent.status.clone().unwrap_or_default();
         Self {
             context,
-            slot,
+            turn,
             agent,
             status,
             judgements: Vec::new(),

@@ -19,9 +19,9 @@ use crate::{
         Part, board,
         context::Context,
         drive,
+        queue::{Queue, Rank},
         runner::Runner,
-        slot::Slots,
-        world::{Queues, Writers, queue},
+        world::{Queues, Writers},
     },
     gateway::{Pool, PoolOptions},
     kube::client::Clients,
@@ -52,15 +52,12 @@ fn stored(kind: &str, name: &str) -> Value {
     })
 }
 
-/// A reporter over `server`, and the queue that Boards are reconciled from.
+/// A reporter over `server`.
 fn reporter(server: &Server, writers: &Writers) -> (Reporter, Events, Arc<World>) {
-    let (gateways, _) = queue();
-    let (boards, _) = queue();
-    let (agents, _) = queue();
     let queues = Queues {
-        gateways,
-        boards,
-        agents,
+        gateways: Queue::new(1),
+        boards: Queue::new(1),
+        agents: Queue::new(1),
     };
     let world = Arc::new(World::new(writers, queues));
     let events = Events::start(server.client());
@@ -185,17 +182,16 @@ async fn a_reconcile_that_panics_is_shown_on_its_object_and_heals_by_itself() {
     let stop = CancellationToken::new();
     let part = Part {
         runner: Arc::new(Runner::new(metrics::Controller::board, metrics.clone())),
-        slots: Slots::new(4),
         context,
         reporter,
         stop: stop.clone(),
     };
-    let (touch, queue) = queue::<Board>();
+    let queue = Queue::new(4);
     let runs = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&runs);
     let driven = tokio::spawn(drive(
         world.boards.clone(),
-        queue,
+        queue.clone(),
         part,
         move |board, context, _| {
             let counted = Arc::clone(&counted);
@@ -209,7 +205,7 @@ async fn a_reconcile_that_panics_is_shown_on_its_object_and_heals_by_itself() {
         },
     ));
     for name in ["bad", "good"] {
-        touch.send(ObjectRef::new(name).within("team")).unwrap();
+        queue.push(&ObjectRef::new(name).within("team"), Rank::Ordinary);
     }
 
     let told = [

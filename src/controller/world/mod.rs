@@ -8,25 +8,28 @@ mod routing;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use futures_util::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Resource, ResourceExt,
+    ResourceExt,
     core::PartialObjectMeta,
     runtime::reflector::{ObjectRef, Store, store::Writer},
 };
-use tokio::sync::mpsc;
 
 use crate::{
     api::{
         Agent, Board, Gateway,
         reference::{BoardRef, GatewayName},
     },
+    controller::queue::{Queue, Rank},
     kube::latest::Latest,
 };
 use references::References;
+
+/// How old the count of Agents on a Gateway may be: a fleet that starts changes it a hundred times in a few seconds.
+const COUNT_WITHIN: Duration = Duration::from_secs(1);
 
 /// The caches, their indexes and the queues.
 #[derive(Debug)]
@@ -60,27 +63,15 @@ pub(in crate::controller) struct Writers {
     pub namespaces: Writer<PartialObjectMeta<Namespace>>,
 }
 
-/// The ends of the queues that the world writes to.
+/// What is to be reconciled.
 #[derive(Debug, Clone)]
 pub(in crate::controller) struct Queues {
     /// Gateways to reconcile.
-    pub gateways: mpsc::UnboundedSender<ObjectRef<Gateway>>,
+    pub gateways: Queue<ObjectRef<Gateway>>,
     /// Boards to reconcile.
-    pub boards: mpsc::UnboundedSender<ObjectRef<Board>>,
+    pub boards: Queue<ObjectRef<Board>>,
     /// Agents to reconcile.
-    pub agents: mpsc::UnboundedSender<ObjectRef<Agent>>,
-}
-
-/// The stream of a queue, as a controller takes it.
-pub(in crate::controller) fn queue<K: Resource<DynamicType = ()> + 'static>() -> (
-    mpsc::UnboundedSender<ObjectRef<K>>,
-    impl futures_util::Stream<Item = ObjectRef<K>> + Send + 'static,
-) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let stream = stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|item| (item, receiver))
-    });
-    (sender, stream.boxed())
+    pub agents: Queue<ObjectRef<Agent>>,
 }
 
 impl World {
@@ -202,15 +193,19 @@ impl World {
     }
 
     /// Reconciles a Gateway soon.
-    pub(in crate::controller) fn touch_gateway(&self, gateway: ObjectRef<Gateway>) {
-        // A closed queue means that the program ends.
-        drop(self.queues.gateways.send(gateway));
+    pub(in crate::controller) fn touch_gateway(&self, gateway: &ObjectRef<Gateway>) {
+        self.queues.gateways.push(gateway, Rank::Ordinary);
+    }
+
+    /// Reconciles a Gateway whose count of Agents has changed.
+    fn touch_counting(&self, gateway: &ObjectRef<Gateway>) {
+        self.queues.gateways.push_within(gateway, COUNT_WITHIN);
     }
 
     /// Reconciles Boards soon.
     fn touch_boards(&self, boards: impl IntoIterator<Item = ObjectRef<Board>>) {
         for board in boards {
-            drop(self.queues.boards.send(board));
+            self.queues.boards.push(&board, Rank::Ordinary);
         }
     }
 
@@ -220,7 +215,7 @@ impl World {
         agents: impl IntoIterator<Item = ObjectRef<Agent>>,
     ) {
         for agent in agents {
-            drop(self.queues.agents.send(agent));
+            self.queues.agents.push(&agent, Rank::Ordinary);
         }
     }
 

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     api::{Agent, Board, Gateway, reference::GatewayName},
+    controller::queue::Rank,
     kube::cache::Change,
 };
 
@@ -18,9 +19,15 @@ impl World {
     /// Takes a change of a Gateway in.
     pub(in crate::controller) fn gateway_changed(&self, change: &Change<Gateway>) {
         let (gateway, matters) = match change {
-            Change::Seen { before, after } => {
+            Change::Seen {
+                before,
+                after,
+                listed,
+            } => {
+                self.latest_gateways.shown(after);
                 if is_news(before.as_deref(), after) {
-                    self.touch_gateway(ObjectRef::from_obj(&**after));
+                    let gateway = ObjectRef::from_obj(&**after);
+                    self.queues.gateways.push(&gateway, rank(*listed));
                 }
                 (after, is_another(before.as_deref(), after))
             }
@@ -45,10 +52,15 @@ impl World {
     /// Takes a change of a Board in.
     pub(in crate::controller) fn board_changed(&self, change: &Change<Board>) {
         let (board, matters) = match change {
-            Change::Seen { before, after } => {
+            Change::Seen {
+                before,
+                after,
+                listed,
+            } => {
                 self.references().set_board(after);
                 if is_news(before.as_deref(), after) {
-                    self.touch_boards([ObjectRef::from_obj(&**after)]);
+                    let board = ObjectRef::from_obj(&**after);
+                    self.queues.boards.push(&board, rank(*listed));
                 }
                 (after, is_another(before.as_deref(), after))
             }
@@ -66,16 +78,22 @@ impl World {
 
     /// Takes a change of an Agent in.
     pub(in crate::controller) fn agent_changed(&self, change: &Change<Agent>) {
-        let (before, after) = match change {
-            Change::Seen { before, after } => (before.as_ref(), Some(after)),
-            Change::Gone(agent) => (Some(agent), None),
+        let (before, after, listed) = match change {
+            Change::Seen {
+                before,
+                after,
+                listed,
+            } => (before.as_ref(), Some(after), *listed),
+            Change::Gone(agent) => (Some(agent), None, false),
             Change::Invalid(_) => return,
         };
         match after {
             Some(agent) => {
                 self.references().set_agent(agent);
+                self.latest_agents.shown(agent);
                 if is_news(before.map(|before| &**before), agent) {
-                    self.touch_agents([ObjectRef::from_obj(&**agent)]);
+                    let agent = ObjectRef::from_obj(&**agent);
+                    self.queues.agents.push(&agent, rank(listed));
                 }
             }
             None => {
@@ -113,8 +131,8 @@ impl World {
                 .map(|board| ObjectRef::new(&board.name).within(&namespace)),
         );
         for place in agent.status.iter().flat_map(|status| &status.places) {
-            self.touch_gateway(
-                ObjectRef::new(&place.gateway.name).within(&place.gateway.namespace),
+            self.touch_counting(
+                &ObjectRef::new(&place.gateway.name).within(&place.gateway.namespace),
             );
         }
         let own = ObjectRef::from_obj(agent);
@@ -133,6 +151,7 @@ impl World {
         if let Change::Seen {
             before: Some(before),
             after,
+            ..
         } = change
             && (before.labels() != after.labels()
                 || before.metadata.deletion_timestamp != after.metadata.deletion_timestamp)
@@ -161,7 +180,7 @@ impl World {
         change: &Change<K>,
     ) {
         let config_map = match change {
-            Change::Seen { before, after } => {
+            Change::Seen { before, after, .. } => {
                 if before
                     .as_ref()
                     .is_some_and(|before| before.resource_version() == after.resource_version())
@@ -189,6 +208,11 @@ impl World {
         };
         self.touch_agents(agents);
     }
+}
+
+/// What somebody changes while we look is wanted at once; what a list brings is a start, or what an interruption kept from us.
+fn rank(listed: bool) -> Rank {
+    if listed { Rank::Ordinary } else { Rank::Edited }
 }
 
 /// Whether the object itself has to be reconciled: not for our own status or finalizer coming back.

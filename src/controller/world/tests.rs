@@ -1,7 +1,7 @@
 //! Who is reconciled when something changes, over real stores and without a cluster.
 
+use futures_util::FutureExt as _;
 use kube::{core::ObjectMeta, runtime::watcher};
-use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
 use crate::{
@@ -17,30 +17,18 @@ use crate::{
 struct Bench {
     world: World,
     writers: Writers,
-    gateways: UnboundedReceiver<ObjectRef<Gateway>>,
-    boards: UnboundedReceiver<ObjectRef<Board>>,
-    agents: UnboundedReceiver<ObjectRef<Agent>>,
 }
 
 impl Bench {
     fn new() -> Self {
-        let (gateway_sender, gateways) = mpsc::unbounded_channel();
-        let (board_sender, boards) = mpsc::unbounded_channel();
-        let (agent_sender, agents) = mpsc::unbounded_channel();
         let queues = Queues {
-            gateways: gateway_sender,
-            boards: board_sender,
-            agents: agent_sender,
+            gateways: Queue::new(1),
+            boards: Queue::new(1),
+            agents: Queue::new(1),
         };
         let writers = Writers::default();
         let world = World::new(&writers, queues);
-        Self {
-            world,
-            writers,
-            gateways,
-            boards,
-            agents,
-        }
+        Self { world, writers }
     }
 
     fn board(&mut self, board: Board) {
@@ -51,6 +39,7 @@ impl Bench {
         self.world.board_changed(&Change::Seen {
             before,
             after: Arc::new(board),
+            listed: false,
         });
     }
 
@@ -62,23 +51,23 @@ impl Bench {
         self.world.agent_changed(&Change::Seen {
             before,
             after: Arc::new(agent),
+            listed: false,
         });
     }
 
-    /// What was put into the queues since the last look: `g:name`, `b:name`, `a:name`, sorted, each once.
-    fn touched(&mut self) -> Vec<String> {
-        let mut touched = Vec::new();
-        while let Ok(gateway) = self.gateways.try_recv() {
-            touched.push(format!("g:{}", gateway.name));
-        }
-        while let Ok(board) = self.boards.try_recv() {
-            touched.push(format!("b:{}", board.name));
-        }
-        while let Ok(agent) = self.agents.try_recv() {
-            touched.push(format!("a:{}", agent.name));
-        }
+    /// What was put into the queues since the last look: `g:name`, `b:name`, `a:name`, sorted.
+    async fn touched(&mut self) -> Vec<String> {
+        tokio::time::advance(COUNT_WITHIN).await;
+        let queues = &self.world.queues;
+        let gateways = std::iter::from_fn(|| queues.gateways.next().now_or_never());
+        let boards = std::iter::from_fn(|| queues.boards.next().now_or_never());
+        let agents = std::iter::from_fn(|| queues.agents.next().now_or_never());
+        let mut touched: Vec<String> = gateways
+            .map(|turn| format!("g:{}", turn.object().name))
+            .chain(boards.map(|turn| format!("b:{}", turn.object().name)))
+            .chain(agents.map(|turn| format!("a:{}", turn.object().name)))
+            .collect();
         touched.sort();
-        touched.dedup();
         touched
     }
 }
@@ -119,27 +108,27 @@ fn agent(name: &str, board: &str) -> Agent {
     }
 }
 
-fn team() -> Bench {
+async fn team() -> Bench {
     let mut bench = Bench::new();
     bench.board(board("red", 1));
     bench.board(board("blue", 1));
     bench.agent(agent("r1", "red"));
     bench.agent(agent("r2", "red"));
     bench.agent(agent("b1", "blue"));
-    bench.touched();
+    bench.touched().await;
     bench
 }
 
-#[test]
-fn a_boards_change_reaches_its_agents_and_only_those() {
-    let mut bench = team();
+#[tokio::test(start_paused = true)]
+async fn a_boards_change_reaches_its_agents_and_only_those() {
+    let mut bench = team().await;
     bench.board(board("red", 2));
-    assert_eq!(bench.touched(), ["a:r1", "a:r2", "b:red"]);
+    assert_eq!(bench.touched().await, ["a:r1", "a:r2", "b:red"]);
 }
 
-#[test]
-fn a_gateways_change_reaches_the_boards_on_it_and_their_agents() {
-    let mut bench = team();
+#[tokio::test(start_paused = true)]
+async fn a_gateways_change_reaches_the_boards_on_it_and_their_agents() {
+    let mut bench = team().await;
     let gateway = Gateway {
         metadata: metadata("main", 1),
         spec: GatewaySpec::default(),
@@ -148,16 +137,17 @@ fn a_gateways_change_reaches_the_boards_on_it_and_their_agents() {
     bench.world.gateway_changed(&Change::Seen {
         before: None,
         after: Arc::new(gateway),
+        listed: false,
     });
     assert_eq!(
-        bench.touched(),
+        bench.touched().await,
         ["a:b1", "a:r1", "a:r2", "b:blue", "b:red", "g:main"]
     );
 }
 
-#[test]
-fn our_own_status_coming_back_reconciles_nothing_but_whom_it_concerns() {
-    let mut bench = team();
+#[tokio::test(start_paused = true)]
+async fn our_own_status_coming_back_reconciles_nothing_but_whom_it_concerns() {
+    let mut bench = team().await;
     let mut claimed = agent("r1", "red");
     claimed.status = Some(AgentStatus {
         places: vec![Place {
@@ -173,32 +163,36 @@ fn our_own_status_coming_back_reconciles_nothing_but_whom_it_concerns() {
         ..AgentStatus::default()
     });
     bench.agent(claimed.clone());
-    assert_eq!(bench.touched(), ["b:red", "g:main"], "a claim is counted");
+    assert_eq!(
+        bench.touched().await,
+        ["b:red", "g:main"],
+        "a claim is counted"
+    );
     assert_eq!(bench.world.claims_on("uid-main").len(), 1);
     claimed.status.as_mut().unwrap().workspace_path = Some("/somewhere".into());
     bench.agent(claimed);
-    assert!(bench.touched().is_empty());
+    assert!(bench.touched().await.is_empty());
 }
 
-#[test]
-fn who_waits_for_an_id_is_reconciled_when_its_holder_goes() {
-    let mut bench = team();
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_id_is_reconciled_when_its_holder_goes() {
+    let mut bench = team().await;
     let mut rival = agent("rival", "blue");
     rival.spec.agent_id = Some("team_r1".into());
     bench.agent(rival);
-    bench.touched();
+    bench.touched().await;
     let holder = bench
         .world
         .agents
         .get(&ObjectRef::new("r1").within("team"))
         .unwrap();
     bench.world.agent_changed(&Change::Gone(holder));
-    assert_eq!(bench.touched(), ["a:rival", "b:red"]);
+    assert_eq!(bench.touched().await, ["a:rival", "b:red"]);
 }
 
-#[test]
-fn a_config_map_reaches_the_agents_that_use_it_themselves_or_through_their_board() {
-    let mut bench = team();
+#[tokio::test(start_paused = true)]
+async fn a_config_map_reaches_the_agents_that_use_it_themselves_or_through_their_board() {
+    let mut bench = team().await;
     let file = FileSpec {
         config_map_key_ref: Some(ConfigMapKeyRef {
             name: "texts".into(),
@@ -216,7 +210,7 @@ fn a_config_map_reaches_the_agents_that_use_it_themselves_or_through_their_board
         ..Default::default()
     });
     bench.board(red);
-    bench.touched();
+    bench.touched().await;
     let config_map = k8s_openapi::api::core::v1::ConfigMap {
         metadata: metadata("texts", 1),
         ..Default::default()
@@ -224,6 +218,7 @@ fn a_config_map_reaches_the_agents_that_use_it_themselves_or_through_their_board
     bench.world.config_map_changed(&Change::Seen {
         before: None,
         after: Arc::new(config_map),
+        listed: false,
     });
-    assert_eq!(bench.touched(), ["a:b1", "a:r1", "a:r2"]);
+    assert_eq!(bench.touched().await, ["a:b1", "a:r1", "a:r2"]);
 }
