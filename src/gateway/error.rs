@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{CertificateProblem, Issue, JournalError};
 
 /// What a caller does about a failure.
@@ -353,6 +355,8 @@ pub enum WriteError {
     NotAsWritten {
         /// The paths that differ.
         paths: Vec<String>,
+        /// The agent's entry as it stands, where this write has touched it.
+        entry: Option<Value>,
     },
     /// Whose heartbeats are kept could not be recorded; nothing was written.
     #[error(transparent)]

@@ -59,6 +59,8 @@ pub(super) struct State {
     meanwhile: BTreeMap<&'static str, Meanwhile>,
     /// Paths that make a patch be refused without saying why.
     pub(super) unnamed_poison: Option<String>,
+    /// What the gateway spells in its own way: as it is sent, and as it is kept.
+    pub(super) spelling: Option<(&'static str, &'static str)>,
     /// Agents that were deleted and not created again since: a patch must not bring them back.
     deleted: BTreeSet<String>,
     /// Requests so far: method and when.
@@ -88,6 +90,7 @@ impl Fake {
                 faults: BTreeMap::new(),
                 meanwhile: BTreeMap::new(),
                 unnamed_poison: None,
+                spelling: None,
                 deleted: BTreeSet::new(),
                 requests: Vec::new(),
                 connections: 0,
@@ -318,7 +321,15 @@ impl State {
                 {
                     return Err(refused("something in there is wrong"));
                 }
-                json_patch::merge(&mut self.document, &serde_json::from_str(raw).unwrap());
+                let raw = match self.spelling {
+                    Some((sent, kept)) => raw.replace(sent, kept),
+                    None => raw.to_owned(),
+                };
+                let before = self.document.clone();
+                json_patch::merge(&mut self.document, &serde_json::from_str(&raw).unwrap());
+                if self.document == before {
+                    return Ok(json!({"ok": true, "noop": true}));
+                }
                 let entries = &self.document["agents"]["entries"];
                 for id in &self.deleted {
                     assert!(

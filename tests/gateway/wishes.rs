@@ -85,6 +85,26 @@ fn bad_wishes_are_refused_in_the_gateways_words_and_good_ones_go_through() {
 }
 
 #[test]
+fn a_model_that_the_gateway_spells_in_its_own_way_is_told_and_keeps_nobody_waiting() {
+    run(async {
+        let writer = shared().await.writer();
+        let spelled = wish_with("wishes-spelled", &[("model", json!("Fake/fake-1"))]);
+        let error = writer.apply(spelled.clone()).await.unwrap_err();
+        assert!(
+            matches!(error, WriteError::NotAsWritten { entry: Some(_), .. }),
+            "{error:?}"
+        );
+        let error = writer.apply(spelled).await.unwrap_err();
+        assert_eq!(error.class(), Class::Rejected);
+        let text = error.to_string();
+        let words = r#"keeps "fake/fake-1" where "Fake/fake-1" was sent"#;
+        assert!(text.contains(words), "{text}");
+        let as_kept = wish_with("wishes-spelled", &[("model", json!("fake/fake-1"))]);
+        assert!(!writer.apply(as_kept).await.unwrap().wrote);
+    });
+}
+
+#[test]
 fn keys_that_are_no_longer_wished_go_and_foreign_ones_stay() {
     run(async {
         let world = shared().await;

@@ -189,6 +189,22 @@ fn what_the_gateway_refuses_stalls_that_agent_alone_in_the_gateways_words() {
 }
 
 #[test]
+fn a_model_that_the_gateway_spells_in_its_own_way_is_told_with_what_to_write() {
+    run(async {
+        let gateway = shared().await;
+        let team = Team::on(gateway, "spelling").await;
+        let spec = json!({"gatewayRef": {"name": "main"}, "model": "Fake/fake-1"});
+        let message = beside_a_good_one(&team, spec, "Registered", "Rejected").await;
+        assert!(message.contains(r#"write "fake/fake-1""#), "{message}");
+        team.patch_spec::<Agent>("bad", json!({"model": "fake/fake-1"}))
+            .await;
+        team.ready::<Agent>("bad").await;
+        team.delete::<Agent>("bad").await;
+        assert_eq!(entry(gateway, "spelling_bad").await, Value::Null);
+    });
+}
+
+#[test]
 fn a_model_that_the_gateway_does_not_list_is_told_and_does_not_touch_ready() {
     run(async {
         let gateway = shared().await;

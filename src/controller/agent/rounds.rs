@@ -211,6 +211,14 @@ impl Visit<'_> {
                 self.write_status().await?;
                 Ok(must_be_absent)
             }
+            Err(WriteError::NotAsWritten { paths, entry }) => {
+                // What stands there came by us all the same.
+                if let Some(entry) = &entry {
+                    let there = entry::taken(entry, &self.status.own_keys);
+                    self.status.entry_sha256 = Some(entry::digest(&there));
+                }
+                Err(WriteError::NotAsWritten { paths, entry }.into())
+            }
             Err(WriteError::Rejected { message, issues }) => {
                 Err(self.rejected(&message, &issues, seen.entry.is_some()))
             }

@@ -26,6 +26,41 @@ struct Batch {
     touched: BTreeSet<String>,
 }
 
+/// How a turn came to the document that it is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// There was nothing to write.
+    AsWished,
+    /// What was written has been applied.
+    Written,
+    /// The gateway found nothing to change in what was sent.
+    Unchanged,
+}
+
+/// The gateway spells some values in its own way, such as the provider of a model, and what it keeps is not what was wished. The same
+/// again would bring the same.
+fn kept_otherwise(wish: &EntryWish, entry: Option<&Value>, paths: &[String]) -> WriteError {
+    let issues: Vec<Issue> = paths
+        .iter()
+        .map(|path| {
+            let pointer = format!("/{}", path.replace('.', "/"));
+            let kept = entry.and_then(|entry| entry.pointer(&pointer));
+            let message = match (kept, wish.set.get(path)) {
+                (Some(kept), Some(sent)) => {
+                    format!("the gateway keeps {kept} where {sent} was sent; write {kept}")
+                }
+                _ => "the gateway takes this and keeps nothing of it".to_owned(),
+            };
+            let path = format!("agents.entries.{}.{path}", wish.agent_id);
+            Issue { path, message }
+        })
+        .collect();
+    WriteError::Rejected {
+        message: words(&issues),
+        issues,
+    }
+}
+
 impl Hands {
     /// Answers every job.
     pub(super) async fn patch(&mut self, mut jobs: Vec<WishJob>) {
@@ -60,7 +95,7 @@ impl Hands {
             };
             let difference = difference(&config.parsed, &batch.wishes(), &beating);
             if difference.is_empty() {
-                return self.confirm(batch, &config).await;
+                return self.confirm(batch, &config, Found::AsWished).await;
             }
             if let Err(error) = self.record_kept(&difference.kept).await {
                 return batch.fail(&error);
@@ -73,10 +108,11 @@ impl Hands {
                     // What was observed while the change was under way is old too.
                     self.members.forget_observed();
                     return match settled {
-                        Ok(config) => self.confirm(batch, &config).await,
+                        Ok(config) => self.confirm(batch, &config, Found::Written).await,
                         Err(error) => batch.fail(&error),
                     };
                 }
+                Sent::Unchanged => return self.confirm(batch, &config, Found::Unchanged).await,
                 Sent::Again(error) => {
                     way = self.way_after(way, &error);
                     last_error = error;
@@ -190,7 +226,7 @@ impl Hands {
     }
 
     /// Answers every job by what the document holds.
-    async fn confirm(&self, batch: Batch, config: &Config) -> Vec<Batch> {
+    async fn confirm(&self, batch: Batch, config: &Config, found: Found) -> Vec<Batch> {
         let heartbeats = match self.heartbeat_jobs(&batch).await {
             Ok(heartbeats) => heartbeats,
             Err(error) => return batch.fail(&error.into()),
@@ -204,8 +240,12 @@ impl Hands {
                     wrote: batch.touched.contains(agent_id),
                     heartbeat_job: heartbeats.get(agent_id).cloned(),
                 })
+            } else if found == Found::Unchanged {
+                Err(kept_otherwise(&job.wish, config.entry(agent_id), &paths))
             } else {
-                Err(WriteError::NotAsWritten { paths })
+                let touched = batch.touched.contains(agent_id);
+                let entry = config.entry(agent_id).filter(|_| touched).cloned();
+                Err(WriteError::NotAsWritten { paths, entry })
             };
             job.answer(outcome);
         }

@@ -31,6 +31,8 @@ pub(super) enum Way {
 pub(super) enum Sent {
     /// The gateway took it.
     Written,
+    /// The gateway took it and found nothing to change: it keeps something of ours as another value than was sent.
+    Unchanged,
     /// It was not executed; read again and try again.
     Again(CallError),
     /// Nobody knows whether it was executed; read again and judge by what is there.
@@ -75,9 +77,10 @@ impl Hands {
             "config write"
         );
         match outcome {
+            Ok(true) => Sent::Unchanged,
             // The answer comes when the change has been applied.
-            Ok(()) if way == Way::Merge => Sent::Written,
-            Ok(()) | Err(CallError::NotAppliedYet { .. }) => {
+            Ok(false) if way == Way::Merge => Sent::Written,
+            Ok(false) | Err(CallError::NotAppliedYet { .. }) => {
                 self.unsettled = true;
                 Sent::Written
             }
@@ -117,18 +120,20 @@ impl Hands {
     }
 }
 
+/// Answers whether the gateway found nothing to change.
 async fn write(
     link: &Link,
     difference: &Difference,
     base: &Config,
     way: Way,
-) -> Result<(), CallError> {
+) -> Result<bool, CallError> {
     match way {
         Way::Merge => {
             let patch = difference.clone().into_patch();
-            link.config_patch(&patch, &difference.replace_paths, &base.hash)
+            let patched = link
+                .config_patch(&patch, &difference.replace_paths, &base.hash)
                 .await?;
-            Ok(())
+            Ok(patched.noop)
         }
         Way::Replace => {
             let document = rewritten(base.parsed.text(), &difference.patch).map_err(|source| {
@@ -137,7 +142,8 @@ async fn write(
                     source: Arc::new(source),
                 }
             })?;
-            link.config_set(&document, &base.hash).await
+            let hash = link.config_set(&document, &base.hash).await?;
+            Ok(hash.is_some_and(|hash| hash == base.hash))
         }
     }
 }

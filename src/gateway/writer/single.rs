@@ -70,7 +70,7 @@ impl Hands {
                     }
                     Sent::Again(error) => last_error = error,
                     Sent::Failed(error) => return Err(error.into()),
-                    Sent::Written | Sent::Refused { .. } => {}
+                    Sent::Written | Sent::Unchanged | Sent::Refused { .. } => {}
                 },
             }
         }
@@ -104,6 +104,7 @@ impl Hands {
                 Sent::Written => {
                     self.read(|now| now.hash != config.hash).await?;
                 }
+                Sent::Unchanged => {}
                 Sent::Again(error) | Sent::Uncertain(error) => {
                     way = self.way_after(way, &error);
                     last_error = error;

@@ -316,6 +316,36 @@ async fn a_culprit_that_the_gateway_does_not_name_is_found_by_halving() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_value_that_the_gateway_spells_in_its_own_way_is_told_and_keeps_nobody_waiting() {
+    let fake = Fake::new();
+    let (_pool, writer) = pool(&fake).await;
+    fake.with(|state| state.spelling = Some(("Fake/m", "fake/m")));
+    let mut spelled = wish("a");
+    spelled.set.insert("model".to_owned(), json!("Fake/m"));
+    let error = writer.apply(spelled.clone()).await.unwrap_err();
+    let WriteError::NotAsWritten { entry, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(entry.as_ref().unwrap()["model"], "fake/m");
+
+    let start = Instant::now();
+    spelled.must_be_absent = false;
+    let (error, other) = tokio::join!(writer.apply(spelled.clone()), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        writer.apply(wish("b")).await
+    });
+    assert!(other.unwrap().wrote);
+    assert!(start.elapsed() < Duration::from_secs(3));
+    let error = error.unwrap_err();
+    assert_eq!(error.class(), Class::Rejected);
+    let text = error.to_string();
+    assert!(
+        text.contains(r#"keeps "fake/m" where "Fake/m" was sent; write "fake/m""#),
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_that_no_wish_caused_rejects_nobody() {
     let fake = Fake::new();
     let (_pool, writer) = pool(&fake).await;
