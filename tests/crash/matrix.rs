@@ -67,6 +67,7 @@ async fn killed(world: &mut World, run: &Run, clean: &[Clean], tally: &Mutex<Tal
                 transcript(world, &team, from),
                 world.last_words()
             );
+            say(&format!("Failed: {name}"));
             tally.lock().unwrap().failures.push(text);
             let_go(world, &team);
             world.kill_operator().await;

@@ -39,7 +39,7 @@ impl Call {
                 let is_read = ["get ", "list ", "watch "]
                     .iter()
                     .any(|verb| self.name.starts_with(verb));
-                !is_read && self.name != "create events"
+                !is_read && !self.name.ends_with(" events")
             }
             Side::Gateway => GATEWAY_WRITES.contains(&self.name.as_str()),
         }
