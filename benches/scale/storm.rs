@@ -1,7 +1,7 @@
 //! The start on a full cluster: from the operator's start to the last `Ready=True`, with edits by a user on the way.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     pin::pin,
     time::{Duration, Instant},
 };
@@ -120,6 +120,8 @@ async fn follow(stage: &Stage, size: usize, began: Instant, storm: &mut Storm) -
     let mut count = 0;
     let mut steps = EDITS_AT.into_iter().peekable();
     let mut pending: HashMap<Name, Pending> = HashMap::new();
+    // The same change a second time would change nothing, and nothing would be heard of it.
+    let mut edited: HashSet<Name> = HashSet::new();
     while count < size || !pending.is_empty() || steps.peek().is_some() {
         let Some(event) = events.next().await else {
             bail!("the watch ended");
@@ -155,12 +157,13 @@ async fn follow(stage: &Stage, size: usize, began: Instant, storm: &mut Storm) -
         }
         if steps.next_if(|step| count * 100 >= size * step).is_some() {
             // By turns one that waits for its turn and one that is done.
-            let was_ready = (storm.edits.len() + pending.len()) % 2 == 1;
+            let was_ready = edited.len() % 2 == 1;
             let chosen = ready
                 .iter()
-                .find(|(name, ready)| **ready == was_ready && !pending.contains_key(name));
+                .find(|(name, ready)| **ready == was_ready && !edited.contains(name));
             if let Some((name, _)) = chosen {
                 let name = name.clone();
+                edited.insert(name.clone());
                 let at = Instant::now();
                 let generation = stage.fleet.edit(&name).await?;
                 pending.insert(

@@ -3,7 +3,13 @@
 //! Not kube's `Recorder`: it keeps the first note for six minutes whatever is told later, and takes no object whose name is longer
 //! than 236 characters.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use k8s_openapi::{
     api::{
@@ -22,7 +28,7 @@ use tokio::sync::mpsc;
 
 use crate::api::annotation::FIELD_MANAGER;
 
-/// Events that may wait for the API server; more are dropped and logged, since an event is a courtesy, not a record.
+/// Events that may wait for the API server; more are dropped and counted in the log, since an event is a courtesy, not a record.
 const QUEUE: usize = 1024;
 /// Something that is told again within this time counts up the event that told it. The time is that of client-go.
 const SERIES: SignedDuration = SignedDuration::from_mins(6);
@@ -42,7 +48,11 @@ struct News {
 
 /// Handle on the task that publishes events; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Events(mpsc::Sender<(News, ObjectReference)>);
+pub struct Events {
+    queue: mpsc::Sender<(News, ObjectReference)>,
+    /// Events that found no place since it was last said.
+    dropped: Arc<AtomicUsize>,
+}
 
 impl Events {
     /// Starts the publishing task; it ends when the last handle is dropped.
@@ -54,6 +64,8 @@ impl Events {
             told: HashMap::new(),
             swept: Timestamp::now(),
         };
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let untold = Arc::clone(&dropped);
         tokio::spawn(async move {
             while let Some((news, object)) = receiver.recv().await {
                 let reason = news.reason.clone();
@@ -65,9 +77,19 @@ impl Events {
                     }
                     Err(error) => tracing::warn!(reason, %error, "event not published"),
                 }
+                // Once for all of a rush, not for each.
+                if receiver.is_empty() {
+                    let count = untold.swap(0, Ordering::Relaxed);
+                    if count > 0 {
+                        tracing::warn!(count, "events dropped: too many waited for the API server");
+                    }
+                }
             }
         });
-        Self(sender)
+        Self {
+            queue: sender,
+            dropped,
+        }
     }
 
     /// Publishes that something went as it should.
@@ -87,8 +109,8 @@ impl Events {
             note: cut(note),
             uid: object.uid.clone(),
         };
-        if self.0.try_send((news, object.clone())).is_err() {
-            tracing::warn!(reason, "event dropped: too many wait for the API server");
+        if self.queue.try_send((news, object.clone())).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -39,10 +39,10 @@ async fn an_object_is_never_reconciled_twice_at_once_and_comes_again_when_pushed
 async fn what_comes_again_by_itself_waits_for_its_time_and_for_one_turn_only() {
     let queue = Queue::new(1);
     queue.push(&"a", Rank::Ordinary);
-    queue.next().await.again_after(Duration::from_secs(60));
+    queue.next().await.again_after(Duration::from_mins(1));
     assert!(drain(&queue).is_empty());
     let turn = timeout(Duration::from_secs(61), queue.next()).await;
-    turn.unwrap().again_after(Duration::from_secs(60));
+    turn.unwrap().again_after(Duration::from_mins(1));
 
     // Pushed before its time: then the time begins anew.
     queue.push(&"a", Rank::Ordinary);
