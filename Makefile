@@ -42,7 +42,7 @@ bench: require-cargo ## Measure what fleets of N=25,100 Agents cost a real gatew
 SECONDS ?= 60
 TARGET ?=
 fuzz: require-cargo ## Fuzz every target for SECONDS=60, or TARGET=session alone; needs a nightly compiler
-	@.ci/fuzz $(SECONDS) $(TARGET)
+	@.ci/fuzz --release $(SECONDS) $(TARGET)
 
 # Agents of each of a hundred gateways.
 EACH ?= 25,50,100
