@@ -115,13 +115,14 @@ impl World {
         };
         if summary(before) != summary(after) {
             for agent in before.into_iter().chain(after) {
-                self.touch_concerned(agent);
+                self.touch_concerned(agent, after.is_none());
             }
         }
     }
 
-    /// Reconciles those whose status or place depends on this Agent.
-    fn touch_concerned(&self, agent: &Agent) {
+    /// Reconciles those whose status or place depends on this Agent. What a Gateway does for its Agents ends with the last of them, so one
+    /// that is gone is not only counted.
+    fn touch_concerned(&self, agent: &Agent, is_gone: bool) {
         let namespace = agent.namespace().unwrap_or_default();
         self.touch_boards(
             agent
@@ -131,9 +132,12 @@ impl World {
                 .map(|board| ObjectRef::new(&board.name).within(&namespace)),
         );
         for place in agent.status.iter().flat_map(|status| &status.places) {
-            self.touch_counting(
-                &ObjectRef::new(&place.gateway.name).within(&place.gateway.namespace),
-            );
+            let gateway = ObjectRef::new(&place.gateway.name).within(&place.gateway.namespace);
+            if is_gone {
+                self.touch_gateway(&gateway);
+            } else {
+                self.touch_counting(&gateway);
+            }
         }
         let own = ObjectRef::from_obj(agent);
         let rivals = ids(agent)
