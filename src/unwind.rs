@@ -113,7 +113,7 @@ mod tests {
         for (file, shown) in [
             ("src/plan/render.rs", "src/plan/render.rs"),
             (
-                "/home/ci/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/minijinja-3.0.5/src/vm/mod.rs",
+                "cargo/registry/src/mirror-1949cf8c6b5b557f/minijinja-3.0.5/src/vm/mod.rs",
                 "minijinja-3.0.5/src/vm/mod.rs",
             ),
         ] {

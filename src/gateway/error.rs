@@ -339,6 +339,13 @@ pub enum WriteError {
         /// Only those about this agent.
         issues: Vec<Issue>,
     },
+    /// The gateway takes this agent's entry and keeps parts of it as something else: the same again would bring the same. The rest was
+    /// written.
+    #[error("the gateway keeps this agent's entry otherwise: {message}")]
+    KeptOtherwise {
+        /// What it keeps where what was sent.
+        message: String,
+    },
     /// The gateway refuses every write, because of something in its config that is not ours.
     #[error("the gateway refuses any config write until its config is repaired: {message}")]
     ConfigInvalid {
@@ -368,7 +375,7 @@ impl WriteError {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Exists | Self::Rejected { .. } => Class::Rejected,
+            Self::Exists | Self::Rejected { .. } | Self::KeptOtherwise { .. } => Class::Rejected,
             Self::ConfigInvalid { .. } => Class::Waiting,
             Self::Call(call) => call.class(),
             Self::WasDeleted | Self::NotAsWritten { .. } | Self::Journal(_) => Class::Transient,

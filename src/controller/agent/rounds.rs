@@ -222,6 +222,11 @@ impl Visit<'_> {
             Err(WriteError::Rejected { message, issues }) => {
                 Err(self.rejected(&message, &issues, seen.entry.is_some()))
             }
+            Err(WriteError::KeptOtherwise { message }) => Err(self.stop(Judgement::fails(
+                REGISTERED,
+                Reason::Rejected,
+                format!("The gateway does not keep this Agent's entry as declared: {message}. Change the spec to that; the rest was written."),
+            ))),
             Err(error) => Err(error.into()),
         }
     }

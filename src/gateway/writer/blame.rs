@@ -1,8 +1,10 @@
-//! Whose wish a refused patch was refused for, from the paths that the gateway names. Pure.
+//! Whose wish a patch was refused for, from the paths that the gateway names, and what it keeps otherwise than it was wished. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::Issue;
+use serde_json::Value;
+
+use super::super::{EntryWish, Issue, WriteError};
 
 const ROSTER: &str = "agents.entries.";
 
@@ -49,6 +51,33 @@ pub(super) fn words(issues: &[Issue]) -> String {
         .map(|issue| format!("{}: {}", issue.path, issue.message))
         .collect();
     lines.join("; ")
+}
+
+/// The gateway spells some values in its own way, such as the provider of a model, and what it keeps is not what was wished. The same
+/// again would bring the same.
+pub(super) fn kept_otherwise(
+    wish: &EntryWish,
+    entry: Option<&Value>,
+    paths: &[String],
+) -> WriteError {
+    let issues: Vec<Issue> = paths
+        .iter()
+        .map(|path| {
+            let pointer = format!("/{}", path.replace('.', "/"));
+            let kept = entry.and_then(|entry| entry.pointer(&pointer));
+            let message = match (kept, wish.set.get(path)) {
+                (Some(kept), Some(sent)) => {
+                    format!("the gateway keeps {kept} where {sent} was sent; write {kept}")
+                }
+                _ => "the gateway takes this and keeps nothing of it".to_owned(),
+            };
+            let path = format!("agents.entries.{}.{path}", wish.agent_id);
+            Issue { path, message }
+        })
+        .collect();
+    WriteError::KeptOtherwise {
+        message: words(&issues),
+    }
 }
 
 #[cfg(test)]

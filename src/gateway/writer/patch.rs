@@ -11,7 +11,7 @@ use super::super::difference::{brings_first_heartbeat, difference, unmet};
 use super::super::{CallError, Config, EntryWish, Issue, WriteError};
 use super::Applied;
 use super::actor::Hands;
-use super::blame::{Blame, blame, words};
+use super::blame::{Blame, blame, kept_otherwise, words};
 use super::queue::WishJob;
 use super::send::{MOST_TRIES, Sent, Way};
 
@@ -35,30 +35,6 @@ enum Found {
     Written,
     /// The gateway found nothing to change in what was sent.
     Unchanged,
-}
-
-/// The gateway spells some values in its own way, such as the provider of a model, and what it keeps is not what was wished. The same
-/// again would bring the same.
-fn kept_otherwise(wish: &EntryWish, entry: Option<&Value>, paths: &[String]) -> WriteError {
-    let issues: Vec<Issue> = paths
-        .iter()
-        .map(|path| {
-            let pointer = format!("/{}", path.replace('.', "/"));
-            let kept = entry.and_then(|entry| entry.pointer(&pointer));
-            let message = match (kept, wish.set.get(path)) {
-                (Some(kept), Some(sent)) => {
-                    format!("the gateway keeps {kept} where {sent} was sent; write {kept}")
-                }
-                _ => "the gateway takes this and keeps nothing of it".to_owned(),
-            };
-            let path = format!("agents.entries.{}.{path}", wish.agent_id);
-            Issue { path, message }
-        })
-        .collect();
-    WriteError::Rejected {
-        message: words(&issues),
-        issues,
-    }
 }
 
 impl Hands {
