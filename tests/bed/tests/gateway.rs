@@ -54,14 +54,10 @@ async fn a_gateway_keeps_its_agents_over_a_restart_and_the_relay_counts_what_it_
         "a refused connection does not count"
     );
 
-    let before = provider::turns(&bed.description.provider.url)
-        .await
-        .unwrap()
-        .len();
     let answer = rpc
         .call(
             "agent",
-            json!({"agentId": "kept", "message": "hello", "idempotencyKey": "bed-1"}),
+            json!({"agentId": "kept", "message": "hello of the agent kept", "idempotencyKey": "bed-1"}),
         )
         .await
         .unwrap();
@@ -71,10 +67,15 @@ async fn a_gateway_keeps_its_agents_over_a_restart_and_the_relay_counts_what_it_
     )
     .await
     .unwrap();
+    // The provider is everybody's: agents of other gateways have their turns meanwhile.
     let turns = provider::turns(&bed.description.provider.url)
         .await
         .unwrap();
-    assert!(turns.len() > before);
-    assert!(turns[before].user.contains("hello"), "{:?}", turns[before]);
+    assert!(
+        turns
+            .iter()
+            .any(|turn| turn.user.contains("hello of the agent kept")),
+        "{turns:?}"
+    );
     assert_eq!(gateway.stop().await.unwrap(), Stopped::Terminated);
 }
