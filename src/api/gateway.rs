@@ -186,6 +186,11 @@ pub struct GatewayStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub kept_heartbeats: Vec<String>,
+    /// Ids of agents that the operator deleted and has not created again, the newest last, 500 at most. The gateway remembers its
+    /// deletions: an agent that comes back under such an id has to be made in another way, or the gateway restarts itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub deleted_agents: Vec<String>,
     /// How many Agents hold a claim on this Gateway, those that are being deleted included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agents: Option<i32>,

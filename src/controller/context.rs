@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::Gateway,
-    controller::{journal::KeptHeartbeats, obstacles::Obstacles, world::World},
+    controller::{journal::StatusJournal, obstacles::Obstacles, world::World},
     gateway::{LinkState, Pool},
     kube::{client::Clients, events::Events},
     metrics::Metrics,
@@ -43,7 +43,7 @@ pub(super) struct Context {
     pub started: Instant,
     /// What keeps objects from going on.
     pub obstacles: Obstacles,
-    journals: Mutex<HashMap<String, Arc<KeptHeartbeats>>>,
+    journals: Mutex<HashMap<String, Arc<StatusJournal>>>,
     readmitted: Mutex<HashMap<String, String>>,
     asks: Mutex<HashMap<String, String>>,
     resyncs: Mutex<HashMap<String, Resync>>,
@@ -106,13 +106,13 @@ impl Context {
         }
     }
 
-    /// The journal of kept heartbeats of a Gateway; made from its status on first use.
-    pub(super) fn journal(&self, gateway: &Gateway) -> Arc<KeptHeartbeats> {
+    /// The journal of a Gateway; made from its status on first use.
+    pub(super) fn journal(&self, gateway: &Gateway) -> Arc<StatusJournal> {
         let mut journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
         let journal = journals
             .entry(gateway.uid().unwrap_or_default())
             .or_insert_with(|| {
-                Arc::new(KeptHeartbeats::new(
+                Arc::new(StatusJournal::new(
                     self.clients.request.clone(),
                     self.events.clone(),
                     gateway,
@@ -122,7 +122,7 @@ impl Context {
     }
 
     /// The journal of a Gateway that was reconciled before.
-    pub(super) fn known_journal(&self, gateway_uid: &str) -> Option<Arc<KeptHeartbeats>> {
+    pub(super) fn known_journal(&self, gateway_uid: &str) -> Option<Arc<StatusJournal>> {
         let journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
         journals.get(gateway_uid).cloned()
     }

@@ -1,4 +1,4 @@
-//! Opens the byte stream under a WebSocket: TCP here, a pipe in tests, TLS when it comes.
+//! Opens the byte stream under a WebSocket: TCP here, a pipe in tests. TLS goes over it.
 
 use std::fmt::Debug;
 use std::io;

@@ -37,7 +37,7 @@ pub use device::Device;
 pub use endpoint::{Credential, Endpoint, Pairing};
 pub use error::{CallError, Class, LinkError, WriteError};
 pub use hello::{Capabilities, Hello};
-pub use journal::{Journal, JournalError};
+pub use journal::{Journal, JournalError, Topic};
 pub use link::{GatewayEvent, Link, LinkState};
 pub use observed::Observed;
 pub use pool::{Pool, PoolEvent, PoolEventKind, PoolOptions};

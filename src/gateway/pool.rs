@@ -123,13 +123,14 @@ impl Pool {
         }
     }
 
-    /// The link of `key`: the one there is when the endpoint is the same, else a new one (the old one is closed). The journal is
-    /// replaced in either case.
+    /// The link of `key`: the one there is when the endpoint is the same, else a new one (the old one is closed). One whose task has
+    /// panicked is made anew. The journal is replaced in either case.
     #[must_use]
     pub fn ensure(&self, key: &str, endpoint: Endpoint, journal: Arc<dyn Journal>) -> Link {
         let mut slots = self.inner.slots.lock();
         if let Some(slot) = slots.get(key)
             && slot.endpoint == endpoint
+            && !slot.link.has_ended()
         {
             *lock(&slot.journal) = journal;
             return slot.link.clone();
@@ -196,21 +197,26 @@ impl Pool {
         }
     }
 
-    /// The writer of the gateway process that the link of `key` reaches; `None` while it is not up.
+    /// The writer of the gateway process that the link of `key` reaches; `None` while it is not up. One whose task has panicked is made
+    /// anew: who waited for it was told to come again.
     #[must_use]
     pub fn writer(&self, key: &str) -> Option<Writer> {
         let slot = self.inner.slots.get(key)?;
         let boot = slot.boot()?;
         *lock(&slot.last_boot) = Some(boot.clone());
         let mut writers = lock(&self.inner.writers.by_boot);
-        let writer = writers.entry(boot).or_insert_with_key(|boot| {
-            let members = Members {
-                slots: Arc::clone(&self.inner.slots),
-                boot: boot.as_str().into(),
-            };
-            Writer::start(members, self.inner.options.writes_per_minute)
-        });
-        Some(writer.clone())
+        if let Some(writer) = writers.get(&boot)
+            && !writer.has_ended()
+        {
+            return Some(writer.clone());
+        }
+        let members = Members {
+            slots: Arc::clone(&self.inner.slots),
+            boot: boot.as_str().into(),
+        };
+        let writer = Writer::start(members, self.inner.options.writes_per_minute);
+        writers.insert(boot, writer.clone());
+        Some(writer)
     }
 
     /// One look at the gateway, shared by all who ask; with `newer_than` one that began after that instant.

@@ -104,6 +104,9 @@ fn an_agent_that_comes_back_and_is_created_but_not_written_is_finished_by_the_ne
             .unwrap();
         world.agents_gone().await;
 
+        // What this one does not know of the deletion is in the Gateway's status.
+        world.kill_operator().await;
+        world.start_operator(&[]).await;
         world.relay.stall_at("config.patch");
         world.apply(&agents("halfway", 0..2)).await;
         timeout(PATIENCE, world.relay.stalled()).await.unwrap();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use mission_operator::gateway::{
     Credential, Endpoint, EntryWish, ForeignHeartbeats, Hello, Journal, JournalError, Link,
-    LinkState, Pool, PoolOptions, Writer,
+    LinkState, Pool, PoolOptions, Topic, Writer,
 };
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -190,31 +190,45 @@ pub(crate) fn wish_with(agent_id: &str, set: &[(&str, Value)]) -> EntryWish {
 #[derive(Debug, Default)]
 pub(crate) struct Notebook {
     kept: Mutex<BTreeSet<String>>,
+    deleted: Mutex<BTreeSet<String>>,
 }
 
 impl Notebook {
     pub(crate) fn kept(&self) -> BTreeSet<String> {
         self.kept.lock().unwrap().clone()
     }
+
+    fn page(&self, topic: Topic) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        match topic {
+            Topic::KeptHeartbeats => self.kept.lock().unwrap(),
+            Topic::DeletedAgents => self.deleted.lock().unwrap(),
+        }
+    }
 }
 
 impl Journal for Notebook {
-    fn record_kept<'a>(
+    fn recorded(&self, topic: Topic) -> BTreeSet<String> {
+        self.page(topic).clone()
+    }
+
+    fn record<'a>(
         &'a self,
+        topic: Topic,
         ids: &'a BTreeSet<String>,
     ) -> BoxFuture<'a, Result<(), JournalError>> {
         Box::pin(async move {
-            self.kept.lock().unwrap().extend(ids.iter().cloned());
+            self.page(topic).extend(ids.iter().cloned());
             Ok(())
         })
     }
 
-    fn forget_kept<'a>(
+    fn forget<'a>(
         &'a self,
+        topic: Topic,
         ids: &'a BTreeSet<String>,
     ) -> BoxFuture<'a, Result<(), JournalError>> {
         Box::pin(async move {
-            self.kept.lock().unwrap().retain(|id| !ids.contains(id));
+            self.page(topic).retain(|id| !ids.contains(id));
             Ok(())
         })
     }

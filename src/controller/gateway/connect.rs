@@ -13,7 +13,7 @@ use crate::{
     plan::gateway::{LinkView, SecretProblem},
 };
 
-use super::{device, secret};
+use super::{device, kept_heartbeats, secret};
 
 /// Opens the link, or another one where address, credential, device or trust changed. Answers what is wrong with a Secret.
 pub(super) async fn connect(
@@ -38,7 +38,7 @@ pub(super) async fn connect(
         Err(problem) => {
             // While an Agent holds a claim, or an agent of others is kept beating, cleaning up needs the connection that is there.
             let unused = context.world.claims_on(&uid).is_empty()
-                && context.journal(gateway).kept().is_empty();
+                && kept_heartbeats(gateway, context).is_empty();
             if unused {
                 context.pool.remove(&uid);
             }

@@ -9,7 +9,7 @@ use kube::{
     runtime::reflector::ObjectRef,
 };
 
-use super::{VISIT_WITHOUT_SECRET, connect::connect, release_kept, write_status};
+use super::{VISIT_WITHOUT_SECRET, connect::connect, kept_heartbeats, release_kept, write_status};
 use crate::{
     api::{Agent, Gateway, annotation::FINALIZER},
     controller::{
@@ -17,7 +17,7 @@ use crate::{
         obstacles::Obstacle,
         runner::{Next, ReconcileError},
     },
-    gateway::{Journal as _, Released, WriteError},
+    gateway::{Journal as _, Released, Topic, WriteError},
     kube::apply,
     plan::gateway::waits_for,
 };
@@ -48,7 +48,7 @@ pub(super) async fn end(gateway: &Gateway, context: &Context) -> Result<Next, Re
         write_status(gateway, context, vec![waits_for(holders)]).await?;
         return Ok(Next::Within(VISIT_WITHOUT_SECRET));
     }
-    if !context.journal(gateway).kept().is_empty() {
+    if !kept_heartbeats(gateway, context).is_empty() {
         match give_back(gateway, context).await? {
             GivenBack::Yes => {}
             GivenBack::No(why) => context.warn(
@@ -82,7 +82,7 @@ enum GivenBack {
 async fn give_back(gateway: &Gateway, context: &Context) -> Result<GivenBack, ReconcileError> {
     let uid = gateway.uid().unwrap_or_default();
     let released = release_kept(gateway, context).await;
-    let kept = context.journal(gateway).kept();
+    let kept = kept_heartbeats(gateway, context);
     if kept.is_empty() || hand_over(&kept, context, &uid).await? {
         return Ok(GivenBack::Yes);
     }
@@ -116,7 +116,7 @@ async fn hand_over(
         .filter_map(|sibling| context.known_journal(sibling))
         .collect();
     for heir in &heirs {
-        heir.record_kept(kept)
+        heir.record(Topic::KeptHeartbeats, kept)
             .await
             .map_err(|error| WriteError::Journal(Arc::new(error)))?;
     }

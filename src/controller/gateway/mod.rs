@@ -5,7 +5,7 @@ mod device;
 mod end;
 mod secret;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt, core::NamespaceResourceScope};
@@ -23,7 +23,7 @@ use crate::{
         context::Context,
         runner::{Next, ReconcileError},
     },
-    gateway::{LinkState, Released},
+    gateway::{Journal as _, LinkState, Released, Topic},
     kube::apply,
     plan::gateway::{LinkView, judge},
 };
@@ -99,6 +99,11 @@ fn was_ready(gateway: &Gateway) -> bool {
     })
 }
 
+/// The agents of others that got an empty heartbeat block through this Gateway object.
+fn kept_heartbeats(gateway: &Gateway, context: &Context) -> BTreeSet<String> {
+    context.journal(gateway).recorded(Topic::KeptHeartbeats)
+}
+
 /// Takes the empty heartbeat blocks of others out again once no Agent has a claim on the gateway, through whichever Gateway object.
 /// Nothing where there are none, or it could not be tried.
 async fn release_kept(
@@ -106,7 +111,7 @@ async fn release_kept(
     context: &Context,
 ) -> Result<Option<Released>, ReconcileError> {
     let uid = gateway.uid().unwrap_or_default();
-    let kept = context.journal(gateway).kept();
+    let kept = kept_heartbeats(gateway, context);
     let mut sharing = context.pool.siblings(&uid);
     sharing.push(uid.clone());
     if kept.is_empty()
@@ -129,9 +134,10 @@ async fn write_status(
     judgements: Vec<Judgement>,
 ) -> Result<(), ReconcileError> {
     let uid = gateway.uid().unwrap_or_default();
-    // The journal writes `keptHeartbeats` under its own field manager.
+    // The journal writes these under its own field manager.
     let known = GatewayStatus {
         kept_heartbeats: Vec::new(),
+        deleted_agents: Vec::new(),
         ..gateway.status.clone().unwrap_or_default()
     };
     let mut next = known.clone();

@@ -133,6 +133,11 @@ impl Link {
         }
     }
 
+    /// Its task is over: it was closed, or has panicked.
+    pub(super) fn has_ended(&self) -> bool {
+        self.shared.requests.is_closed()
+    }
+
     /// The connection's state, and its changes.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<LinkState> {

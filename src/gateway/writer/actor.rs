@@ -2,6 +2,7 @@
 //! and the barrier between two changes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc};
@@ -9,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::super::members::Members;
-use super::super::{CallError, Config, Link, WriteError};
+use super::super::{CallError, Config, Link, Topic, WriteError};
 use super::budget::Budget;
 use super::queue::{Job, Queue, Turn};
 
@@ -42,7 +43,7 @@ pub(super) async fn run(
         hands: Hands {
             members,
             budget: Budget::new(writes_per_minute),
-            deleted: BTreeSet::new(),
+            missing: BTreeSet::new(),
             deletion_may_be_under_way: true,
             unsettled: false,
             takes_whole: true,
@@ -63,7 +64,10 @@ impl WriterTask {
         while self.collect().await {
             match self.queue.next() {
                 Some(Turn::Patch(jobs)) => self.hands.patch(jobs).await,
-                Some(Turn::Delete(job)) => self.hands.delete(job).await,
+                Some(Turn::Delete(job)) => {
+                    let next = self.queue.deletions();
+                    self.hands.delete(job, next).await;
+                }
                 Some(Turn::Release(job)) => self.hands.release(job).await,
                 None => {}
             }
@@ -105,8 +109,8 @@ fn longest(waiting: usize) -> Duration {
 pub(super) struct Hands {
     pub(super) members: Members,
     pub(super) budget: Budget,
-    /// Agents that this writer has deleted, or that somebody else may have deleted, and that did not come back yet.
-    pub(super) deleted: BTreeSet<String>,
+    /// Agents that were there once and then were not: somebody else may have deleted them. Those that come back are taken out.
+    pub(super) missing: BTreeSet<String>,
     /// A deletion that an operator before this one began, or one whose answer was lost, may not have reached the document yet.
     pub(super) deletion_may_be_under_way: bool,
     /// What we wrote has not been applied yet, and the next patch builds on it.
@@ -122,6 +126,42 @@ impl Hands {
             .link(LINK_WAIT)
             .await
             .ok_or(CallError::Disconnected { sent: false })
+    }
+
+    /// What the journals of this process hold, all together.
+    pub(super) fn recorded(&self, topic: Topic) -> BTreeSet<String> {
+        let journals = self.members.journals();
+        journals
+            .iter()
+            .flat_map(|journal| journal.recorded(topic))
+            .collect()
+    }
+
+    /// Records these in every journal of this process.
+    pub(super) async fn record(
+        &self,
+        topic: Topic,
+        ids: &BTreeSet<String>,
+    ) -> Result<(), WriteError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for journal in self.members.journals() {
+            journal.record(topic, ids).await.map_err(Arc::new)?;
+        }
+        Ok(())
+    }
+
+    /// Takes these out of every journal of this process.
+    pub(super) async fn forget(
+        &self,
+        topic: Topic,
+        ids: &BTreeSet<String>,
+    ) -> Result<(), WriteError> {
+        for journal in self.members.journals() {
+            journal.forget(topic, ids).await.map_err(Arc::new)?;
+        }
+        Ok(())
     }
 
     /// Reads the config until `fits` holds, and until what we wrote has been applied where that is not known.

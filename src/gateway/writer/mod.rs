@@ -78,6 +78,11 @@ impl Writer {
         self.gone.cancel();
     }
 
+    /// Its task is over: it was stopped, or has panicked.
+    pub(super) fn has_ended(&self) -> bool {
+        self.jobs.is_closed()
+    }
+
     /// Makes one agent's entry what it should be, together with all other wishes that wait. Returns after the gateway has applied it.
     ///
     /// A transient error says that it may or may not have been written: hand the wish in again, without `must_be_absent` if the entry

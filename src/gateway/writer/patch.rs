@@ -1,14 +1,13 @@
 //! One turn of wishes: one read, one patch for all of them, the barrier, the read-back, and each wish's own answer.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::super::difference::{brings_first_heartbeat, difference, unmet};
-use super::super::{CallError, Config, EntryWish, Issue, WriteError};
+use super::super::{CallError, Config, EntryWish, Issue, Topic, WriteError};
 use super::Applied;
 use super::actor::Hands;
 use super::blame::{Blame, blame, kept_otherwise, words};
@@ -58,7 +57,7 @@ impl Hands {
                 Err(error) => return batch.fail(&error),
             };
             batch.answer_existing(&config);
-            self.deleted.extend(batch.missing(&config));
+            self.missing.extend(batch.missing(&config));
             if self.create_returning(&mut batch, &config).await {
                 continue;
             }
@@ -73,7 +72,7 @@ impl Hands {
             if difference.is_empty() {
                 return self.confirm(batch, &config, Found::AsWished).await;
             }
-            if let Err(error) = self.record_kept(&difference.kept).await {
+            if let Err(error) = self.record(Topic::KeptHeartbeats, &difference.kept).await {
                 return batch.fail(&error);
             }
             match self.send(&difference, &config, way).await {
@@ -122,7 +121,9 @@ impl Hands {
     /// Creates those agents of this batch that come back under an id that the gateway has deleted, in the only way on which it
     /// forgets that; their wishes then take back what they do not want of it. Answers whether the document has changed.
     async fn create_returning(&mut self, batch: &mut Batch, config: &Config) -> bool {
-        let (deleted, is_there) = (&self.deleted, |id: &str| config.entry(id).is_some());
+        let mut deleted = self.recorded(Topic::DeletedAgents);
+        deleted.extend(self.missing.iter().cloned());
+        let is_there = |id: &str| config.entry(id).is_some();
         let comes_back =
             |wish: &EntryWish| deleted.contains(&wish.agent_id) && !is_there(&wish.agent_id);
         batch.answer(|job| {
@@ -139,6 +140,7 @@ impl Hands {
                 (wish.agent_id.clone(), workspace.map(str::to_owned))
             })
             .collect();
+        let mut back = BTreeSet::new();
         for (agent_id, workspace) in &returning {
             let created = async {
                 let link = self.link().await?;
@@ -150,16 +152,21 @@ impl Hands {
             tracing::info!(agent_id, outcome = ?created, "agent created that was deleted before");
             match created {
                 Ok(()) => {
-                    self.deleted.remove(agent_id);
+                    back.insert(agent_id.clone());
                     batch.mark_written(&BTreeSet::from([agent_id.clone()]));
                 }
                 // Somebody else was faster: the next look at the document says what that means for each wish.
                 Err(CallError::AgentExists { .. }) => {
-                    self.deleted.remove(agent_id);
+                    back.insert(agent_id.clone());
                 }
                 Err(error) => batch
                     .answer(|job| (job.wish.agent_id == *agent_id).then(|| error.clone().into())),
             }
+        }
+        self.missing.retain(|agent_id| !back.contains(agent_id));
+        if let Err(error) = self.forget(Topic::DeletedAgents, &back).await {
+            // Should one of them be gone before the next try, it is created once more, which does no harm.
+            tracing::debug!(%error, agents = ?back, "still recorded as deleted");
         }
         !returning.is_empty()
     }
@@ -189,16 +196,6 @@ impl Hands {
             }
             sleep(SCHEDULE_POLL).await;
         }
-    }
-
-    async fn record_kept(&self, kept: &BTreeSet<String>) -> Result<(), WriteError> {
-        if kept.is_empty() {
-            return Ok(());
-        }
-        for journal in self.members.journals() {
-            journal.record_kept(kept).await.map_err(Arc::new)?;
-        }
-        Ok(())
     }
 
     /// Answers every job by what the document holds.

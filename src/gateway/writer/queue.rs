@@ -99,6 +99,17 @@ impl Queue {
             .min()
     }
 
+    /// The agents whose deletions wait.
+    pub(super) fn deletions(&self) -> BTreeSet<String> {
+        self.jobs
+            .iter()
+            .filter_map(|job| match job {
+                Job::Delete(job) => Some(job.agent_id.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// Takes out what goes next. Wishes and single jobs alternate when both wait, so that neither starves.
     pub(super) fn next(&mut self) -> Option<Turn> {
         let turn = if self.patched_last {

@@ -1,12 +1,12 @@
 //! The turns that go alone: one deletion, or taking back what was written to keep heartbeats of others.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::super::difference::release;
-use super::super::{CallError, WriteError};
+use super::super::{CallError, Topic, WriteError};
 use super::actor::Hands;
 use super::queue::{DeleteJob, ReleaseJob};
 use super::send::{MOST_TRIES, Sent, Way};
@@ -17,13 +17,17 @@ use super::{Deleted, Released};
 const UNDER_WAY: Duration = Duration::from_secs(4);
 
 impl Hands {
-    /// Deletes one agent and waits until the running gateway has applied it.
-    pub(super) async fn delete(&mut self, job: DeleteJob) {
+    /// Deletes one agent and waits until the running gateway has applied it. `next` are those that wait for their turn: all are written
+    /// down at once.
+    pub(super) async fn delete(&mut self, job: DeleteJob, mut next: BTreeSet<String>) {
         // Nobody waits any more: whoever asked has been cut off, and asks again.
         if job.reply.is_closed() {
             return;
         }
-        let outcome = self.delete_agent(&job.agent_id, job.delete_files).await;
+        next.insert(job.agent_id.clone());
+        let outcome = self
+            .delete_agent(&job.agent_id, job.delete_files, &next)
+            .await;
         self.members.forget_observed();
         job.reply.send(outcome).ok();
     }
@@ -32,6 +36,7 @@ impl Hands {
         &mut self,
         agent_id: &str,
         delete_files: bool,
+        written_down: &BTreeSet<String>,
     ) -> Result<Deleted, WriteError> {
         let mut uncertain = false;
         let mut last_error = CallError::Disconnected { sent: false };
@@ -47,10 +52,10 @@ impl Hands {
                 sleep(UNDER_WAY).await;
                 continue;
             }
+            self.record(Topic::DeletedAgents, written_down).await?;
             let link = self.link().await?;
             match link.agents_delete(agent_id, delete_files).await {
                 Ok(deletion) => {
-                    self.deleted.insert(agent_id.to_owned());
                     if deletion.purge_failed {
                         tracing::warn!(
                             agent_id,
@@ -94,9 +99,7 @@ impl Hands {
             };
             if difference.is_empty() {
                 // Within this turn: no patch can keep one of them again before the record is gone.
-                for journal in self.members.journals() {
-                    journal.forget_kept(&job.ids).await.map_err(Arc::new)?;
-                }
+                self.forget(Topic::KeptHeartbeats, &job.ids).await?;
                 return Ok(Released::Done);
             }
             match self.send(&difference, &config, way).await {

@@ -5,7 +5,7 @@ mod comeback;
 mod members;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
@@ -13,18 +13,33 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::super::fake::{Fake, Fault};
-use super::super::{Class, ForeignHeartbeats, Journal, JournalError, Pool, PoolOptions};
+use super::super::{Class, ForeignHeartbeats, Journal, JournalError, Pool, PoolOptions, Topic};
 use super::*;
 
 #[derive(Debug, Default)]
 struct Notebook {
     kept: Mutex<BTreeSet<String>>,
+    deleted: Mutex<BTreeSet<String>>,
     full: bool,
 }
 
+impl Notebook {
+    fn page(&self, topic: Topic) -> MutexGuard<'_, BTreeSet<String>> {
+        match topic {
+            Topic::KeptHeartbeats => self.kept.lock().unwrap(),
+            Topic::DeletedAgents => self.deleted.lock().unwrap(),
+        }
+    }
+}
+
 impl Journal for Notebook {
-    fn record_kept<'a>(
+    fn recorded(&self, topic: Topic) -> BTreeSet<String> {
+        self.page(topic).clone()
+    }
+
+    fn record<'a>(
         &'a self,
+        topic: Topic,
         ids: &'a BTreeSet<String>,
     ) -> BoxFuture<'a, Result<(), JournalError>> {
         Box::pin(async move {
@@ -34,25 +49,27 @@ impl Journal for Notebook {
                     source: None,
                 });
             }
-            self.kept.lock().unwrap().extend(ids.iter().cloned());
+            self.page(topic).extend(ids.iter().cloned());
             Ok(())
         })
     }
 
-    fn forget_kept<'a>(
+    fn forget<'a>(
         &'a self,
+        topic: Topic,
         ids: &'a BTreeSet<String>,
     ) -> BoxFuture<'a, Result<(), JournalError>> {
         Box::pin(async move {
-            self.kept.lock().unwrap().retain(|id| !ids.contains(id));
+            self.page(topic).retain(|id| !ids.contains(id));
             Ok(())
         })
     }
 }
 
-async fn pool_with(fake: &Fake, journal: Notebook) -> (Pool, Writer) {
+async fn pool_with(fake: &Fake, journal: impl Into<Arc<Notebook>>) -> (Pool, Writer) {
+    let journal: Arc<Notebook> = journal.into();
     let pool = Pool::with_dial(PoolOptions::default(), Arc::new(fake.clone()));
-    let link = pool.ensure("key", Fake::endpoint(), Arc::new(journal));
+    let link = pool.ensure("key", Fake::endpoint(), journal);
     link.state()
         .wait_for(|state| state.hello().is_some())
         .await

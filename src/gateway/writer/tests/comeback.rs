@@ -62,6 +62,43 @@ async fn an_agent_that_comes_back_is_created_and_stands_there_as_wished() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn deletions_are_written_down_before_they_are_made_and_known_to_the_next_operator() {
+    let fake = Fake::new();
+    let journal = Arc::new(Notebook::default());
+    let (pool, writer) = pool_with(&fake, Arc::clone(&journal)).await;
+    let all = ["a", "b", "c"];
+    join_all(all.map(|agent_id| writer.apply(wish(agent_id)))).await;
+    fake.fault("agents.delete", Fault::LoseAnswer);
+    join_all(["a", "b"].map(|agent_id| writer.delete(agent_id, true))).await;
+    let written_down = ["a", "b"].map(str::to_owned).into();
+    assert_eq!(journal.recorded(Topic::DeletedAgents), written_down);
+    drop((pool, writer));
+
+    let (_pool, writer) = pool_with(&fake, Arc::clone(&journal)).await;
+    assert!(writer.apply(returning(wish("a"))).await.unwrap().wrote);
+    assert_eq!(fake.count("agents.create"), 1);
+    assert_eq!(
+        journal.recorded(Topic::DeletedAgents),
+        ["b".to_owned()].into()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_written_down_is_not_deleted() {
+    let fake = Fake::new();
+    let full = Notebook {
+        full: true,
+        ..Notebook::default()
+    };
+    let (_pool, writer) = pool_with(&fake, full).await;
+    writer.apply(wish("a")).await.unwrap();
+    writer.apply(wish("b")).await.unwrap();
+    let error = writer.delete("a", true).await.unwrap_err();
+    assert!(matches!(error, WriteError::Journal(_)), "{error:?}");
+    assert_eq!(fake.count("agents.delete"), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_was_created_and_then_refused_is_as_wished_at_the_next_try() {
     let fake = Fake::new();
     let (_pool, writer) = pool(&fake).await;

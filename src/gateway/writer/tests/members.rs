@@ -1,5 +1,9 @@
 //! What becomes of a writer's jobs and of the pool's links when links and processes come and go.
 
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use super::super::super::dial::{ByteStream, Dial};
 use super::super::super::{Credential, LinkState, PoolEventKind};
 use super::*;
 
@@ -31,6 +35,74 @@ async fn who_waits_for_a_process_that_is_gone_is_told_to_come_again() {
             .unwrap()
             .wrote
     );
+}
+
+/// A way to the gateway, and a journal, that panic once each.
+#[derive(Debug)]
+struct Stumbling {
+    fake: Fake,
+    dialled: AtomicBool,
+    read: AtomicBool,
+}
+
+impl Dial for Stumbling {
+    fn dial<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+    ) -> BoxFuture<'a, io::Result<Box<dyn ByteStream>>> {
+        assert!(self.dialled.swap(true, Relaxed), "panics while it dials");
+        self.fake.dial(host, port)
+    }
+}
+
+impl Journal for Stumbling {
+    fn recorded(&self, _: Topic) -> BTreeSet<String> {
+        assert!(self.read.swap(true, Relaxed), "panics while it reads");
+        BTreeSet::new()
+    }
+
+    fn record<'a>(
+        &'a self,
+        _: Topic,
+        _: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Result<(), JournalError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn forget<'a>(
+        &'a self,
+        _: Topic,
+        _: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Result<(), JournalError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_and_a_writer_whose_tasks_have_panicked_are_made_anew() {
+    let fake = Fake::new();
+    let stumbling = Arc::new(Stumbling {
+        fake: fake.clone(),
+        dialled: AtomicBool::new(false),
+        read: AtomicBool::new(false),
+    });
+    let dial: Arc<dyn Dial> = Arc::clone(&stumbling) as _;
+    let pool = Pool::with_dial(PoolOptions::default(), dial);
+    let ensure = || pool.ensure("key", Fake::endpoint(), Arc::clone(&stumbling) as _);
+    let ended = ensure().state().wait_for(|_| false).await.map(drop);
+    ended.unwrap_err();
+    let mut state = ensure().state();
+    state
+        .wait_for(|state| state.hello().is_some())
+        .await
+        .unwrap();
+
+    let cut_off = pool.writer("key").unwrap().apply(wish("a")).await;
+    assert_eq!(cut_off.unwrap_err().class(), Class::Transient);
+    let again = pool.writer("key").unwrap().apply(wish("a")).await;
+    assert!(again.unwrap().wrote);
+    assert_eq!(fake.with(|state| state.connections), 1);
 }
 
 #[tokio::test(start_paused = true)]
