@@ -71,7 +71,7 @@ use super::{rule, schema};
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rule::agent()))]
 pub struct AgentSpec {
-    /// What the agent is on its Board. `Worker` is the only role so far.
+    /// What the agent is. `Worker`: does the work of its Board, or its own. `Lead`: leads its Board; a Board has one. `Main`: serves a whole gateway; a Gateway has one, and it is never the gateway's own `main`.
     #[serde(default)]
     pub role: Role,
     /// The Board that the agent works on; its Gateway is the agent's. Exactly one of `boardRef` and `gatewayRef`. Immutable.
@@ -103,14 +103,48 @@ pub struct AgentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::files")]
     pub files: Vec<FileSpec>,
+    /// What becomes of the agent on the gateway when this object is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// While `true` the agent does not beat and is left as it is: what is declared meanwhile waits. Deletion does not wait.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
-/// What an agent is on its Board.
+/// What becomes of the agent on the gateway. `Delete`, the default: it is deleted there with its sessions and jobs, and its files go to the gateway's trash. `KeepFiles`: the same, but its files stay in its workspace. `Orphan`: it stays there as it is. In both, the operator's mark is taken out of AGENTS.md.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// It goes, and its files to the gateway's trash.
+    #[default]
+    Delete,
+    /// It goes, its files stay.
+    KeepFiles,
+    /// It stays.
+    Orphan,
+}
+
+/// What an agent is. `Worker`, the default; `Lead` needs `boardRef`, `Main` needs `gatewayRef`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Role {
     /// Does the work.
     #[default]
     Worker,
+    /// Leads its Board.
+    Lead,
+    /// Serves a whole gateway.
+    Main,
+}
+
+impl Role {
+    /// The word as it stands in the spec.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Worker => "Worker",
+            Self::Lead => "Lead",
+            Self::Main => "Main",
+        }
+    }
 }
 
 /// What is known of an Agent.
@@ -120,7 +154,7 @@ pub struct AgentStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Accepted`, `Registered`, `ModelAvailable`, `HeartbeatConfigured`, `FilesSynced`, `Ready`; `Reconciling` and `Stalled`.
+    /// `Accepted`, `Registered`, `ModelAvailable`, `HeartbeatConfigured`, `FilesSynced`, `Paused`, `Ready`; `Reconciling` and `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -154,6 +188,10 @@ pub struct AgentStatus {
     /// SHA-256, in hex, of these keys and their values as last confirmed: tells an edit on the gateway from a change of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry_sha256: Option<String>,
+    /// What is declared and waits for the end of a pause: `config entry`, names of files, `heartbeat checklist`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub pending: Vec<String>,
 }
 
 /// One place on a gateway that an Agent holds.

@@ -7,6 +7,9 @@ pub const RECONCILE_NOW: &str = "mission.openclaw.dev/reconcile-now";
 /// `"true"` on an Agent that is being deleted lets it go without waiting for a gateway that is away. What is on the gateway stays there.
 pub const FORCE_DELETE: &str = "mission.openclaw.dev/force-delete";
 
+/// On an Agent that a Board or a Gateway declares: SHA-256, in hex, of what was applied. Tells a field that is not declared any more from one that a person set.
+pub const DECLARED: &str = "mission.openclaw.dev/declared-sha256";
+
 /// Finalizer of Gateways and Agents: the object stays until its part on the gateway is cleaned up. Nothing of a Board is on a gateway.
 pub const FINALIZER: &str = "mission.openclaw.dev/cleanup";
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::file::FileSpec;
 use super::heartbeat::Heartbeat;
 use super::identity::Identity;
+use super::owned::OwnedAgent;
 use super::reference::{GatewayName, GatewayRef};
 use super::user::UserProfile;
 use super::{rule, schema};
@@ -98,12 +99,22 @@ pub struct BoardSpec {
     /// Rules of work that the agents are told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<BoardRules>,
+    /// How many workers the Board takes, its lead not counted. Those that come later, or are younger, wait for a place. Without it: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10000))]
+    pub max_agents: Option<i32>,
+    /// The agent that leads this Board: an Agent of role `Lead`, called after the Board and `-lead`, is made and owned. `{}` makes one with nothing but defaults. Removed here, it is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lead: Option<OwnedAgent>,
     /// What the agents of this Board have where they do not say otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_defaults: Option<AgentDefaults>,
     /// Whom the agents of this Board work for; field by field over the Gateway's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<UserProfile>,
+    /// While `true` no agent of this Board beats, and all are left as they are: what is declared meanwhile waits. Deletion does not wait.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
 /// What kind of work the Board is for. `Goal`: the agents work towards the objective. `General`: a standing Board without one.
@@ -165,7 +176,7 @@ pub struct BoardStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `GatewayResolved`, `Ready`; `Reconciling` and `Stalled`.
+    /// `GatewayResolved`, `LeadReady`, `Paused`, `Ready`; `Reconciling` and `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

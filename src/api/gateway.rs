@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::heartbeat::Heartbeat;
+use super::owned::OwnedAgent;
 use super::reference::SecretKeyRef;
 use super::user::UserProfile;
 use super::{rule, schema};
@@ -79,6 +80,12 @@ pub struct GatewaySpec {
     /// Heartbeat of the agents of this Gateway, where neither Board nor Agent says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<Heartbeat>,
+    /// An agent for the gateway as a whole: an Agent of role `Main`, called after the Gateway and `-main`, is made and owned. `{}` makes one with nothing but defaults. Removed here, it is deleted. It is never the gateway's own `main`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub main_agent: Option<OwnedAgent>,
+    /// While `true` nothing at all is written to the gateway: what is declared meanwhile waits, deletions too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
 /// The credential for the gateway. Exactly one of `tokenSecretRef` and `passwordSecretRef`.
@@ -172,7 +179,7 @@ pub struct GatewayStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Reachable`, `Authenticated`, `Compatible`, `Ready`; `Reconciling` and `Stalled`.
+    /// `Reachable`, `Authenticated`, `Compatible`, `MainAgentReady`, `Paused`, `Ready`; `Reconciling` and `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -194,4 +201,7 @@ pub struct GatewayStatus {
     /// How many Agents hold a claim on this Gateway, those that are being deleted included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agents: Option<i32>,
+    /// While the Gateway is paused: how many Agents have something that waits for its end, deletions included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<i32>,
 }

@@ -13,6 +13,7 @@ pub mod file;
 pub mod gateway;
 pub mod heartbeat;
 pub mod identity;
+pub mod owned;
 pub mod reason;
 pub mod reference;
 mod rule;

@@ -70,6 +70,19 @@ reasons! {
     /// Agent: all files are on the gateway as declared.
     Synced => Fine,
 
+    /// Board, Gateway: the agent that it declares, or that was applied for it, is Ready.
+    AgentReady => Fine,
+    /// Board, Gateway: no such agent is declared.
+    NotDeclared => Fine,
+    /// Paused by itself.
+    Agent => Fine,
+    /// Paused by its Board, or a Board by itself.
+    Board => Fine,
+    /// Paused by its Gateway, or a Gateway by itself.
+    Gateway => Fine,
+    /// Nothing is paused.
+    NotPaused => Fine,
+
     /// Not judged yet.
     Pending => Progressing,
     /// The object is being deleted.
@@ -129,6 +142,16 @@ reasons! {
     InternalError => Progressing,
     /// Gateway that is being deleted: Agents still hold claims on it.
     AgentsRemain => Progressing,
+    /// Board, Gateway: the agent that it declares is not Ready yet.
+    AgentNotReady => Progressing,
+    /// Board, Gateway: an Agent of the name that the declared one would have belongs to somebody else. Heals when that one goes.
+    NameTaken => Progressing,
+    /// The Board has as many workers as it takes. Heals when one goes or the limit is raised.
+    BoardFull => Progressing,
+    /// The Board has a lead, or the Gateway a main agent. Heals when that one goes.
+    RoleTaken => Progressing,
+    /// Another Agent of the Board has the display name. Heals when that one goes or is renamed.
+    DisplayNameTaken => Progressing,
 
     /// The agent is still on another Gateway that exists. Moves come with a later release; until then somebody must delete this Agent.
     StillOnGateway => Stalled,

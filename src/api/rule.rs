@@ -255,6 +255,14 @@ pub(super) fn agent() -> Value {
             "set exactly one of boardRef and gatewayRef: boardRef for an agent on a Board, gatewayRef for one without",
         ),
         (
+            "self.role != 'Lead' || has(self.boardRef)",
+            "an agent of role Lead needs boardRef: name the Board that it leads, or choose role Worker",
+        ),
+        (
+            "self.role != 'Main' || has(self.gatewayRef)",
+            "an agent of role Main needs gatewayRef: name the Gateway that it serves, or choose role Worker or Lead",
+        ),
+        (
             "has(self.boardRef) == has(oldSelf.boardRef) && (!has(self.boardRef) || self.boardRef == oldSelf.boardRef)",
             "boardRef is immutable: keep it, or delete this Agent and create it anew on the other Board",
         ),

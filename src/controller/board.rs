@@ -1,6 +1,6 @@
-//! Boards: which Gateway they are on, and how many of their Agents are Ready.
+//! Boards: which Gateway they are on, the lead that they declare, and how many of their Agents are Ready.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
@@ -8,17 +8,22 @@ use kube::{Resource, ResourceExt};
 use crate::{
     api::{
         Board,
+        agent::Role,
         board::AgentCounts,
         condition::{self, GATEWAY_RESOLVED, Judgement},
         reason::Reason,
     },
     controller::{
         context::Context,
+        owned,
         runner::{Next, ReconcileError},
     },
     kube::apply,
-    plan::admission,
+    plan::{admission, pause, seats},
 };
+
+/// Time between two looks whether the name of the lead is free.
+const NAME_TAKEN_WAIT: Duration = Duration::from_mins(1);
 
 /// Reconciles one Board. Nothing of it is on a gateway, so it needs no finalizer.
 pub(super) async fn reconcile(
@@ -32,8 +37,9 @@ pub(super) async fn reconcile(
     let wanted = admission::target(&board.spec.gateway_ref, &namespace);
     let gateway = context.world.gateway(&wanted);
     let labels = context.world.labels(&namespace);
-    let judgement = match admission::admit(&wanted, gateway.as_deref(), &namespace, labels.as_ref())
-    {
+    let admitted = admission::admit(&wanted, gateway.as_deref(), &namespace, labels.as_ref());
+    let gateway_is_paused = admitted.as_ref().is_ok_and(|gateway| gateway.spec.paused);
+    let judgement = match admitted {
         Ok(_) => Judgement::holds(
             GATEWAY_RESOLVED,
             Reason::GatewayResolved,
@@ -46,6 +52,16 @@ pub(super) async fn reconcile(
     next.observed_generation = board.metadata.generation;
     next.gateway = (judgement.status == condition::Status::True).then_some(wanted);
     let agents = context.world.agents_of_board(&namespace, &board.name_any());
+    let lead = agents
+        .iter()
+        .find(|agent| agent.spec.role == Role::Lead && !seats::waits(agent));
+    let lead = owned::reconcile(&*board, lead.map(|agent| &**agent), context).await?;
+    let name_is_taken = lead.reason == Reason::NameTaken;
+    let judgements = vec![
+        judgement,
+        lead,
+        pause::judge_board(&board, gateway_is_paused),
+    ];
     let ready = agents.iter().filter(|agent| {
         agent
             .status
@@ -56,25 +72,33 @@ pub(super) async fn reconcile(
         ready: count(ready.count()),
         total: count(agents.len()),
     });
-    let news = condition::find(&known.conditions, GATEWAY_RESOLVED)
-        .is_none_or(|before| before.reason != judgement.reason.as_str());
-    if news && judgement.status == condition::Status::False {
-        context.warn(
-            &board.object_ref(&()),
-            judgement.reason.as_str(),
-            &judgement.message,
-        );
+    for judgement in &judgements {
+        let news = condition::find(&known.conditions, judgement.type_)
+            .is_none_or(|before| before.reason != judgement.reason.as_str());
+        // A lead that is not Ready tells why itself; no pause is no failure.
+        let told_elsewhere = matches!(judgement.reason, Reason::AgentNotReady | Reason::NotPaused);
+        if news && !told_elsewhere && judgement.status == condition::Status::False {
+            context.warn(
+                &board.object_ref(&()),
+                judgement.reason.as_str(),
+                &judgement.message,
+            );
+        }
     }
     condition::BOARD.merge(
         &mut next.conditions,
-        vec![judgement],
+        judgements,
         board.metadata.generation,
         Timestamp::now(),
     );
     if next != known {
         apply::patch_status(&context.clients.request, &*board, &next).await?;
     }
-    Ok(Next::Change)
+    Ok(if name_is_taken {
+        Next::Within(NAME_TAKEN_WAIT)
+    } else {
+        Next::Change
+    })
 }
 
 fn count(n: usize) -> i32 {

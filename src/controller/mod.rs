@@ -8,6 +8,7 @@ mod context;
 mod gateway;
 mod journal;
 mod obstacles;
+mod owned;
 mod queue;
 mod report;
 mod runner;

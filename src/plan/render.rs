@@ -42,28 +42,25 @@ const OUTPUT_LIMIT: usize = 4 * (FILE_LIMIT + 1);
 const BUILT_IN: [(Text, &str); 6] = [
     (
         Text::File(FileName::Agents),
-        include_str!("templates/worker/AGENTS.md.j2"),
+        include_str!("templates/AGENTS.md.j2"),
     ),
     (
         Text::File(FileName::Soul),
-        include_str!("templates/worker/SOUL.md.j2"),
+        include_str!("templates/SOUL.md.j2"),
     ),
     (
         Text::File(FileName::Identity),
-        include_str!("templates/worker/IDENTITY.md.j2"),
+        include_str!("templates/IDENTITY.md.j2"),
     ),
     (
         Text::File(FileName::User),
-        include_str!("templates/worker/USER.md.j2"),
+        include_str!("templates/USER.md.j2"),
     ),
     (
         Text::File(FileName::Memory),
-        include_str!("templates/worker/MEMORY.md.j2"),
+        include_str!("templates/MEMORY.md.j2"),
     ),
-    (
-        Text::Checklist,
-        include_str!("templates/worker/HEARTBEAT.md.j2"),
-    ),
+    (Text::Checklist, include_str!("templates/HEARTBEAT.md.j2")),
 ];
 
 /// A file as it is to stand on the gateway.

@@ -197,7 +197,14 @@ pub(crate) fn forbidden<'a>(
 pub(crate) fn unused(rules: &[Rule], requests: &[Request], user: &str) -> BTreeSet<Rule> {
     let exercised: BTreeSet<Rule> = of_user(requests, user)
         .filter(|request| !request.forbidden)
-        .map(Request::permission)
+        .flat_map(|request| {
+            // A server-side apply of what was not there has to be allowed to create as well.
+            let created = (request.verb == "patch" && request.code == 201).then(|| Rule {
+                verb: "create".to_owned(),
+                ..request.permission()
+            });
+            [request.permission()].into_iter().chain(created)
+        })
         .collect();
     rules
         .iter()

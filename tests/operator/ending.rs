@@ -8,7 +8,7 @@ use mission_operator::api::Agent;
 use serde_json::{Value, json};
 
 use crate::{
-    gateways::{beating, config, entry, shared},
+    gateways::{beating, config, entry, read, shared},
     team::{Team, agent_id, file},
     world::run,
 };
@@ -89,5 +89,53 @@ fn an_agent_that_comes_back_and_is_refused_at_first_is_still_ours_to_mend_and_to
             team.delete::<Agent>(name).await;
             assert_eq!(entry(gateway, &format!("again_{name}")).await, Value::Null);
         }
+    });
+}
+
+#[test]
+fn with_keep_files_the_files_stay_and_with_orphan_the_agent_and_both_without_our_mark() {
+    run(async {
+        let gateway = shared().await;
+        let team = Team::on(gateway, "leaving").await;
+        let spec = |policy: &str| json!({"gatewayRef": {"name": "main"}, "deletionPolicy": policy});
+        team.apply_spec::<Agent>("filed", spec("KeepFiles")).await;
+        team.apply_spec::<Agent>("freed", spec("Orphan")).await;
+        let (filed, freed): (Agent, Agent) = tokio::join!(team.ready("filed"), team.ready("freed"));
+        let rules = |agent: &Agent| read(&file(agent, "AGENTS.md"));
+        let (kept, orphaned) = (rules(&filed), rules(&freed));
+        let (soul, before) = (
+            read(&file(&freed, "SOUL.md")),
+            entry(gateway, agent_id(&freed)).await,
+        );
+
+        for name in ["filed", "freed"] {
+            team.delete::<Agent>(name).await;
+        }
+        assert_eq!(entry(gateway, agent_id(&filed)).await, Value::Null);
+        assert!(!beating(gateway).await.contains_key(agent_id(&filed)));
+        assert_eq!(entry(gateway, agent_id(&freed)).await, before);
+        assert!(beating(gateway).await.contains_key(agent_id(&freed)));
+        for (agent, text) in [(&filed, kept), (&freed, orphaned)] {
+            let left = rules(agent);
+            assert!(text.starts_with(&left), "{left}");
+            let mark = text.strip_prefix(&left).unwrap();
+            assert!(mark.trim().starts_with("<!-- mission-operator: "), "{mark}");
+        }
+        assert_eq!(read(&file(&freed, "SOUL.md")), soul);
+        let note = team.event("filed", "Normal", "Deleted").await;
+        assert!(note.contains("stay in its workspace"), "{note}");
+        let note = team.event("freed", "Normal", "Orphaned").await;
+        assert!(note.contains("stays on Gateway main"), "{note}");
+
+        // It is nobody's now, so that applying it again takes nothing.
+        team.apply_spec::<Agent>("freed", spec("Orphan")).await;
+        team.told::<Agent>("freed", "Accepted", "False", "AgentExists")
+            .await;
+        team.delete::<Agent>("freed").await;
+        assert_eq!(entry(gateway, agent_id(&freed)).await, before);
+        let mut rpc = gateway.rpc().await.unwrap();
+        rpc.call("agents.delete", json!({"agentId": agent_id(&freed)}))
+            .await
+            .unwrap();
     });
 }

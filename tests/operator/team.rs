@@ -215,6 +215,19 @@ impl Team {
         found.unwrap().expect("it is there")
     }
 
+    /// Waits until there is no object of this name.
+    pub(crate) async fn gone<K: Kind>(&self, name: &str) {
+        wait_for(
+            self.api::<K>(),
+            name,
+            "gone",
+            PATIENCE,
+            |object: Option<&K>| object.is_none(),
+        )
+        .await
+        .unwrap();
+    }
+
     /// Waits until an object is Ready at the generation it has.
     pub(crate) async fn ready<K: Kind>(&self, name: &str) -> K {
         self.until(name, "Ready", is_ready).await

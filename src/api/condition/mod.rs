@@ -23,8 +23,17 @@ pub const AUTHENTICATED: &str = "Authenticated";
 /// Gateway: it can do what the operator needs.
 pub const COMPATIBLE: &str = "Compatible";
 
+/// Nothing is written, or only as much as keeps agents from beating, because somebody wants it so.
+pub const PAUSED: &str = "Paused";
+
+/// Gateway: its main agent is Ready, or none is declared. Not part of Ready: that agent waits for the Gateway.
+pub const MAIN_AGENT_READY: &str = "MainAgentReady";
+
 /// Board: its Gateway is there and allows it.
 pub const GATEWAY_RESOLVED: &str = "GatewayResolved";
+
+/// Board: its lead is Ready, or none is declared.
+pub const LEAD_READY: &str = "LeadReady";
 
 /// Agent: its references hold and its id is its own.
 pub const ACCEPTED: &str = "Accepted";
@@ -51,21 +60,21 @@ pub struct ConditionSet {
 /// The conditions of a Gateway.
 pub const GATEWAY: ConditionSet = ConditionSet {
     required: &[REACHABLE, AUTHENTICATED, COMPATIBLE],
-    informative: &[],
+    informative: &[MAIN_AGENT_READY, PAUSED],
     ready_message: "The gateway is connected and can be driven.",
 };
 
 /// The conditions of a Board.
 pub const BOARD: ConditionSet = ConditionSet {
-    required: &[GATEWAY_RESOLVED],
-    informative: &[],
-    ready_message: "The Board's Gateway is there and allows it.",
+    required: &[GATEWAY_RESOLVED, LEAD_READY],
+    informative: &[PAUSED],
+    ready_message: "The Board's Gateway is there and allows it, and so is the lead that it declares.",
 };
 
 /// The conditions of an Agent.
 pub const AGENT: ConditionSet = ConditionSet {
     required: &[ACCEPTED, REGISTERED, HEARTBEAT_CONFIGURED, FILES_SYNCED],
-    informative: &[MODEL_AVAILABLE],
+    informative: &[MODEL_AVAILABLE, PAUSED],
     ready_message: "The gateway confirmed the agent as declared.",
 };
 

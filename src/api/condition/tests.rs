@@ -42,6 +42,7 @@ fn all_conditions_are_there_from_the_first_visit_and_in_order() {
             HEARTBEAT_CONFIGURED,
             FILES_SYNCED,
             MODEL_AVAILABLE,
+            PAUSED,
             READY,
             RECONCILING,
             STALLED

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use kube::{Resource, ResourceExt};
 
 use crate::{
-    api::{Agent, Board, Gateway, reason::Reason, reference::GatewayName},
+    api::{Agent, Board, Gateway, agent::Role, reason::Reason, reference::GatewayName},
     controller::{context::Context, world::World},
-    plan::admission::{self, Refusal},
+    plan::{
+        admission::{self, Refusal},
+        seats,
+    },
 };
 
 /// What an accepted Agent refers to.
@@ -50,6 +53,16 @@ pub(super) fn accept(agent: &Agent, context: &Context) -> Result<Accepted, Refus
         rivals.map(|rival| admission::rank(rival, &sharing, id)),
         id,
     )?;
+    if let Some(board) = &accepted.board {
+        let all = context
+            .world
+            .agents_of_board(&agent.namespace().unwrap_or_default(), &board.name_any());
+        seats::on_board(agent, board, all.iter().map(|agent| &**agent))?;
+    } else if agent.spec.role == Role::Main {
+        let all = context.world.agents_directly_on(&accepted.gateway_name);
+        let gateway = &accepted.gateway_name.name;
+        seats::on_gateway(agent, gateway, all.iter().map(|agent| &**agent))?;
+    }
     Ok(accepted)
 }
 

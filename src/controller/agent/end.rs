@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::{
     api::{
         Agent, Gateway,
-        agent::{Place, PlaceState},
+        agent::{DeletionPolicy, Place, PlaceState},
         annotation::{FINALIZER, FORCE_DELETE},
         condition::{self, Judgement, READY},
         reason::Reason,
@@ -62,7 +62,8 @@ pub(super) async fn end(
         .pool
         .get(&place.gateway_uid)
         .filter(|_| context.down_since(&place.gateway_uid).is_none());
-    let error = match link {
+    let is_paused = gateway.as_ref().is_some_and(|gateway| gateway.spec.paused);
+    let error = match link.filter(|_| !is_paused) {
         Some(link) => {
             context.obstacles.overcome(&uid, Obstacle::Away);
             match clean(&agent, &place, &link, context, turn).await {
@@ -80,14 +81,19 @@ pub(super) async fn end(
     let tried = context.obstacles.met(&uid, obstacle);
     let left = time_left(&agent, gateway.as_deref(), tried, context);
     if left.is_zero() {
+        let why = if is_paused {
+            "is paused"
+        } else {
+            "did not do it in time"
+        };
         let note = format!(
-            "Gateway {} could not be asked to delete agent {:?} in time, so it may still be there. Remove it by hand: openclaw agents delete {}",
+            "Gateway {} was to delete agent {:?} and {why}, so it may still be there. Remove it by hand: openclaw agents delete {}",
             place.gateway.name, place.agent_id, place.agent_id
         );
         context.warn(&agent.object_ref(&()), "LeftOnGateway", &note);
         return let_go(&agent, context).await;
     }
-    say_waiting(&agent, &place, context).await?;
+    say_waiting(&agent, &place, is_paused, context).await?;
     error.map_or(Ok(Next::Within(left.min(RETRY))), Err)
 }
 
@@ -131,11 +137,29 @@ async fn clean(
         .pool
         .writer(&place.gateway_uid)
         .ok_or(CallError::Disconnected { sent: false })?;
+    let policy = agent.spec.deletion_policy.unwrap_or_default();
+    let own = text::mark(agent, context);
+    if policy != DeletionPolicy::Delete {
+        unmark(&place.agent_id, &own, link).await?;
+    }
+    let files = match policy {
+        DeletionPolicy::Delete => "its files are in the gateway's trash",
+        DeletionPolicy::KeepFiles => "its files stay in its workspace, without the operator's mark",
+        DeletionPolicy::Orphan => {
+            let note = format!(
+                "Agent {:?} stays on Gateway {} as it is, without the operator's mark.",
+                place.agent_id, place.gateway.name
+            );
+            context.tell(&agent.object_ref(&()), "Orphaned", &note);
+            return Ok(());
+        }
+    };
     context.metrics.plan_step("delete_agent");
-    match turn.lend(writer.delete(&place.agent_id, true)).await {
+    let with_files = policy == DeletionPolicy::Delete;
+    match turn.lend(writer.delete(&place.agent_id, with_files)).await {
         Ok(Deleted::Deleted) => {
             let note = format!(
-                "Agent {:?} was deleted on Gateway {}; its files are in the gateway's trash.",
+                "Agent {:?} was deleted on Gateway {}; {files}.",
                 place.agent_id, place.gateway.name
             );
             context.tell(&agent.object_ref(&()), "Deleted", &note);
@@ -143,7 +167,7 @@ async fn clean(
         }
         Ok(Deleted::Missing) => Ok(()),
         Err(WriteError::Call(CallError::AgentCannotBeDeleted { message })) => {
-            retire(agent, place, link, &writer).await?;
+            retire(agent, place, &own, link, &writer).await?;
             let note = format!(
                 "The gateway does not delete agent {:?}: {}. Our heartbeat settings and mark were taken out, the agent stays. Remove it there once the gateway lets it go.",
                 place.agent_id,
@@ -192,14 +216,15 @@ async fn is_there_by_us(
 async fn retire(
     agent: &Agent,
     place: &Place,
+    own: &mark::Mark,
     link: &Link,
     writer: &gateway::Writer,
 ) -> Result<(), ReconcileError> {
-    let own = agent.status.iter().flat_map(|status| &status.own_keys);
+    let own_keys = agent.status.iter().flat_map(|status| &status.own_keys);
     let wish = EntryWish {
         agent_id: place.agent_id.clone(),
         set: BTreeMap::new(),
-        unset: own
+        unset: own_keys
             .filter(|path| path.starts_with("heartbeat."))
             .cloned()
             .collect(),
@@ -209,17 +234,21 @@ async fn retire(
         foreign_heartbeats: gateway::ForeignHeartbeats::Stop,
     };
     // Twice: an agent that is alone on a gateway can have another workspace once its entry has changed (seen on 2026.9.6).
-    unmark(&place.agent_id, link).await?;
+    unmark(&place.agent_id, own, link).await?;
     writer.apply(wish).await?;
-    unmark(&place.agent_id, link).await
+    unmark(&place.agent_id, own, link).await
 }
 
-/// Takes our mark out of the agent's AGENTS.md, if it is there.
-async fn unmark(agent_id: &str, link: &Link) -> Result<(), ReconcileError> {
+/// Takes our mark out of the agent's AGENTS.md, if it is there. An agent that is gone has none.
+async fn unmark(agent_id: &str, own: &mark::Mark, link: &Link) -> Result<(), ReconcileError> {
     let name = FileName::Agents.as_str();
-    let file = link.files_get(agent_id, name).await?;
+    let file = match link.files_get(agent_id, name).await {
+        Ok(file) => file,
+        Err(CallError::AgentNotFound { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
     let text = file.content.as_deref();
-    if let Some(text) = text.filter(|text| mark::Mark::find(text).is_some()) {
+    if let Some(text) = text.filter(|text| mark::Mark::find(text).as_ref() == Some(own)) {
         let unmarked = mark::strip(text);
         link.files_set(agent_id, name, unmarked, file.hash.as_deref())
             .await?;
@@ -227,7 +256,7 @@ async fn unmark(agent_id: &str, link: &Link) -> Result<(), ReconcileError> {
     Ok(())
 }
 
-/// How long the deletion may still wait for the gateway: long while it is only away, short when the Gateway or the namespace goes too.
+/// How long the deletion may still wait for the gateway: as long as it is paused, long while it is only away, short when the Gateway or the namespace goes too.
 /// Never less than the short time since this process met what it waits for, however old the deletion is: after a start nothing was
 /// tried yet.
 fn time_left(
@@ -250,6 +279,8 @@ fn time_left(
         Some(gateway) if gateway.metadata.deletion_timestamp.is_some() => {
             short(tried.min(age_of_deletion(gateway)))
         }
+        // Somebody wants it to wait.
+        Some(gateway) if gateway.spec.paused => Duration::MAX,
         Some(_) => long.max(short(tried)),
     }
 }
@@ -258,10 +289,16 @@ fn time_left(
 async fn say_waiting(
     agent: &Agent,
     place: &Place,
+    is_paused: bool,
     context: &Context,
 ) -> Result<(), ReconcileError> {
+    let why = if is_paused {
+        "is paused"
+    } else {
+        "does not answer or could not delete the agent yet"
+    };
     let message = format!(
-        "Deletion waits for Gateway {}, which does not answer or could not delete the agent yet. To let go without it: kubectl annotate oca {} mission.openclaw.dev/force-delete=true",
+        "Deletion waits for Gateway {}, which {why}. To let go without it: kubectl annotate oca {} mission.openclaw.dev/force-delete=true",
         place.gateway.name,
         agent.name_any()
     );

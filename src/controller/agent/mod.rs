@@ -1,7 +1,7 @@
 //! Agents: gather, plan, execute, status.
 //!
 //! `visit` leads through a pass: `accept` looks at other objects, `text` renders, `own` proves or claims ownership, `rounds` plans and executes
-//! (reading with `observe`, writing with `execute`), `outcome` judges, `status` writes. `end` cleans up an Agent that is being deleted.
+//! (reading with `observe`, writing with `execute`), `outcome` judges, `status` writes. `pause` takes the place of all this while a pause lasts; `end` cleans up an Agent that is being deleted.
 
 mod accept;
 mod end;
@@ -9,6 +9,7 @@ mod execute;
 mod observe;
 mod outcome;
 mod own;
+mod pause;
 #[cfg(test)]
 mod properties;
 mod rounds;

@@ -8,7 +8,7 @@ use kube::Resource;
 use crate::{
     api::{
         Agent, AgentStatus,
-        condition::{self, FILES_SYNCED, Judgement, REGISTERED, Status},
+        condition::{self, FILES_SYNCED, Judgement, PAUSED, REGISTERED, Status},
         reason::Reason,
     },
     controller::{
@@ -88,6 +88,16 @@ impl Visit<'_> {
             let other_reason =
                 before.is_none_or(|before| before.reason != judgement.reason.as_str());
             match judgement.status {
+                _ if judgement.type_ == PAUSED => {
+                    let was_paused = before.is_some_and(|it| it.status == Status::True.as_str());
+                    match judgement.status {
+                        Status::True if turned => self.event("Paused", &judgement.message),
+                        Status::False if was_paused => {
+                            self.event("Resumed", "The pause is over.");
+                        }
+                        _ => {}
+                    }
+                }
                 Status::True if turned && [REGISTERED, FILES_SYNCED].contains(&judgement.type_) => {
                     self.event(judgement.type_, &judgement.message);
                 }

@@ -26,6 +26,7 @@ use crate::{
     plan::{
         desired::{Desired, desired},
         entry::{self, Keys},
+        pause,
         render::Workspace,
     },
 };
@@ -140,6 +141,13 @@ impl<'a> Visit<'a> {
             .render(&desired.context, self.context)
             .map_err(|judgement| self.stop(judgement))?;
 
+        let keys = entry::keys(&desired);
+        if let Some(pause) = pause::of(&self.agent, accepted.board.as_deref(), &accepted.gateway) {
+            return self.paused(&pause, &accepted, &keys, &workspace).await;
+        }
+        self.status.pending.clear();
+        self.judge(pause::not_paused());
+
         self.phase = REGISTERED;
         let link = self.link(&accepted)?;
         let observed = self
@@ -151,7 +159,6 @@ impl<'a> Visit<'a> {
         if !observed.config.valid {
             return Err(self.broken_config(&accepted));
         }
-        let keys = entry::keys(&desired);
         let must_be_absent = self.own(&accepted, &link, &observed, &keys).await?;
         let monitor = observed
             .heartbeat_job(&accepted.agent_id)
@@ -177,7 +184,7 @@ impl<'a> Visit<'a> {
     }
 
     /// The link to the gateway, if it is up and can do what is needed.
-    fn link(&mut self, accepted: &Accepted) -> Result<Link, Stop> {
+    pub(super) fn link(&mut self, accepted: &Accepted) -> Result<Link, Stop> {
         let name = &accepted.gateway_name.name;
         let link = self.context.pool.get(&accepted.gateway_uid);
         let (Some(link), None) = (link, self.context.down_since(&accepted.gateway_uid)) else {
@@ -227,7 +234,7 @@ impl<'a> Visit<'a> {
 
     /// Nothing can be compared while the gateway's config document is broken. An Agent that was Ready stays so: the running gateway goes on
     /// with the last valid document.
-    fn broken_config(&mut self, accepted: &Accepted) -> Stop {
+    pub(super) fn broken_config(&mut self, accepted: &Accepted) -> Stop {
         if !self.was_ready() {
             let message = format!(
                 "The config document of Gateway {} is broken, so nothing is read from it or written to it. Repair it on the gateway (openclaw doctor); this Agent goes on by itself.",

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::HEXLOWER;
 use k8s_openapi::{
     ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
@@ -13,7 +12,6 @@ use kube::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use crate::{
     api::{Gateway, annotation::FIELD_MANAGER, reason::Reason},
@@ -22,7 +20,7 @@ use crate::{
         Device, LinkState,
         device::{DeviceError, same_token},
     },
-    plan::gateway::SecretProblem,
+    plan::{gateway::SecretProblem, names},
 };
 
 use super::secret;
@@ -31,8 +29,6 @@ use super::secret;
 const KEY: &str = "privateKey";
 /// Key of the token that the gateway issued.
 const TOKEN: &str = "deviceToken";
-/// Longest name of an object.
-const LONGEST_NAME: usize = 253;
 
 /// The device of a Gateway: the stored one, else a new one that is stored first. A Gateway that is being deleted gets no new one.
 pub(super) async fn device(
@@ -158,20 +154,10 @@ fn bytes(text: &SecretString) -> ByteString {
     ByteString(text.expose_secret().as_bytes().to_vec())
 }
 
-/// `spec.auth.deviceSecretName`, else the Gateway's name and `-device`; an over-long one is cut and ends in 8 hex digits of the whole's
-/// SHA-256.
+/// `spec.auth.deviceSecretName`, else the Gateway's name and `-device`.
 fn secret_name(gateway: &Gateway) -> String {
-    if let Some(name) = &gateway.spec.auth.device_secret_name {
-        return name.clone();
-    }
-    let name = format!("{}-device", gateway.name_any());
-    if name.len() <= LONGEST_NAME {
-        return name;
-    }
-    let mut digest = HEXLOWER.encode(&Sha256::digest(name.as_bytes()));
-    digest.truncate(8);
-    let kept: String = name.chars().take(LONGEST_NAME - 9).collect();
-    format!("{}-{digest}", kept.trim_end_matches(['.', '-']))
+    let named = gateway.spec.auth.device_secret_name.clone();
+    named.unwrap_or_else(|| names::derived(&gateway.name_any(), "device"))
 }
 
 #[cfg(test)]
@@ -183,14 +169,8 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_is_called_after_the_gateway_as_far_as_names_may_be_long() {
+    fn the_secret_is_called_after_the_gateway_or_as_its_spec_says() {
         assert_eq!(secret_name(&gateway("main")), "main-device");
-        let long = secret_name(&gateway(&"x".repeat(253)));
-        assert_eq!(long.len(), 253);
-        assert_ne!(
-            long,
-            secret_name(&gateway(&format!("{}y", "x".repeat(252))))
-        );
         let mut named = gateway("main");
         named.spec.auth.device_secret_name = Some("mine".to_owned());
         assert_eq!(secret_name(&named), "mine");

@@ -15,6 +15,7 @@ use crate::{
     controller::{
         context::Context,
         obstacles::Obstacle,
+        owned,
         runner::{Next, ReconcileError},
     },
     gateway::{Journal as _, Released, Topic, WriteError},
@@ -43,6 +44,7 @@ pub(super) async fn end(gateway: &Gateway, context: &Context) -> Result<Next, Re
     } else {
         context.obstacles.overcome(&uid, Obstacle::Away);
     }
+    owned::reconcile(gateway, None, context).await?;
     let holders = holders(gateway, context).await?;
     if !holders.is_empty() {
         write_status(gateway, context, vec![waits_for(holders)]).await?;
@@ -81,10 +83,17 @@ enum GivenBack {
 /// Gives the heartbeats of others back, or to another Gateway object, or up: a Gateway that goes does not wait for ever.
 async fn give_back(gateway: &Gateway, context: &Context) -> Result<GivenBack, ReconcileError> {
     let uid = gateway.uid().unwrap_or_default();
-    let released = release_kept(gateway, context).await;
+    let released = if gateway.spec.paused {
+        Ok(None)
+    } else {
+        release_kept(gateway, context).await
+    };
     let kept = kept_heartbeats(gateway, context);
     if kept.is_empty() || hand_over(&kept, context, &uid).await? {
         return Ok(GivenBack::Yes);
+    }
+    if gateway.spec.paused {
+        return Ok(GivenBack::No("The Gateway was paused"));
     }
     if matches!(released, Ok(Some(Released::StillNeeded))) {
         return Ok(GivenBack::No(

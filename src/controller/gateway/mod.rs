@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use crate::{
     api::{
-        Gateway, GatewayStatus,
+        Agent, Gateway, GatewayStatus,
+        agent::Role,
         annotation::FINALIZER,
         condition::{self, Judgement},
         reason::Reason,
@@ -21,11 +22,15 @@ use crate::{
     },
     controller::{
         context::Context,
+        owned,
         runner::{Next, ReconcileError},
     },
     gateway::{Journal as _, LinkState, Released, Topic},
     kube::apply,
-    plan::gateway::{LinkView, judge},
+    plan::{
+        gateway::{LinkView, judge},
+        pause, seats,
+    },
 };
 use connect::{connect, view};
 
@@ -57,14 +62,22 @@ pub(super) async fn reconcile(
     };
     let uid = gateway.uid().unwrap_or_default();
     let problem = connect(&gateway, context).await?;
-    release_kept(&gateway, context).await?;
+    if !gateway.spec.paused {
+        release_kept(&gateway, context).await?;
+    }
     let view = view(context, &uid);
-    let judgements = judge(
+    let main_agent = main_agent(&gateway, context).await?;
+    let mut judgements = judge(
         &gateway.spec.url,
         problem.as_ref(),
         &view,
         was_ready(&gateway),
     );
+    judgements.push(main_agent);
+    judgements.push(pause::judge_gateway(
+        &gateway,
+        pending(&gateway, context).unwrap_or_default(),
+    ));
     write_status(&gateway, context, judgements).await?;
     let namespace = gateway.namespace().unwrap_or_default();
     context.metrics.gateway_connected(
@@ -127,6 +140,34 @@ async fn release_kept(
     Ok(Some(writer.release_kept(&kept).await?))
 }
 
+/// The agent of role Main: the declared one, or one that a person applied.
+async fn main_agent(gateway: &Gateway, context: &Context) -> Result<Judgement, ReconcileError> {
+    let name = GatewayName {
+        name: gateway.name_any(),
+        namespace: gateway.namespace().unwrap_or_default(),
+    };
+    let agents = context.world.agents_directly_on(&name);
+    let main = agents
+        .iter()
+        .find(|agent| agent.spec.role == Role::Main && !seats::waits(agent));
+    owned::reconcile(gateway, main.map(|agent| &**agent), context).await
+}
+
+/// How many Agents wait for the end of the pause that the Gateway is under.
+fn pending(gateway: &Gateway, context: &Context) -> Option<usize> {
+    let agents = context.world.claims_on(&gateway.uid().unwrap_or_default());
+    let waits = |agent: &Agent| {
+        let pending = agent.status.as_ref().map(|status| &status.pending);
+        agent.metadata.deletion_timestamp.is_some() || pending.is_some_and(|it| !it.is_empty())
+    };
+    gateway.spec.paused.then(|| {
+        let agents = agents
+            .iter()
+            .filter_map(|agent| context.world.agents.get(agent));
+        agents.filter(|agent| waits(agent)).count()
+    })
+}
+
 /// Writes the status if it says something else than before.
 async fn write_status(
     gateway: &Gateway,
@@ -150,6 +191,7 @@ async fn write_status(
         next.boot_id = Some(hello.boot_id.clone());
     }
     next.agents = i32::try_from(context.world.claims_on(&uid).len()).ok();
+    next.pending = pending(gateway, context).and_then(|count| i32::try_from(count).ok());
     next.observed_generation = gateway.metadata.generation;
     warn_of_failures(gateway, context, &known, &judgements);
     condition::GATEWAY.merge(
@@ -175,7 +217,13 @@ fn warn_of_failures(
     for judgement in judgements
         .iter()
         .filter(|judgement| judgement.status == condition::Status::False)
-        .filter(|judgement| judgement.reason != Reason::GatewayNotReady)
+        // A main agent that is not Ready tells why itself; no pause is no failure.
+        .filter(|judgement| {
+            !matches!(
+                judgement.reason,
+                Reason::GatewayNotReady | Reason::AgentNotReady | Reason::NotPaused
+            )
+        })
     {
         let before = condition::find(&known.conditions, judgement.type_);
         if before.is_none_or(|before| before.reason != judgement.reason.as_str()) {

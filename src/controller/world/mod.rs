@@ -160,6 +160,18 @@ impl World {
             .collect()
     }
 
+    /// The Agents that mean this Gateway by themselves, without a Board.
+    pub(in crate::controller) fn agents_directly_on(
+        &self,
+        gateway: &GatewayName,
+    ) -> Vec<Arc<Agent>> {
+        let agents = self.references().agents_of_gateway.get(gateway);
+        agents
+            .iter()
+            .filter_map(|agent| self.agents.get(agent))
+            .collect()
+    }
+
     /// The Agents of a Board.
     pub(in crate::controller) fn agents_of_board(
         &self,

@@ -10,9 +10,13 @@ use super::{
     references::{ids, key, key_of},
 };
 use crate::{
-    api::{Agent, Board, Gateway, reference::GatewayName},
+    api::{Agent, Board, Gateway, agent::Role, reference::GatewayName},
     controller::queue::Rank,
     kube::cache::Change,
+    plan::{
+        admission, owned,
+        seats::{self, claim_to_a_seat},
+    },
 };
 
 impl World {
@@ -109,6 +113,10 @@ impl World {
                 (
                     is_ready(agent),
                     claimed(agent),
+                    agent
+                        .status
+                        .as_ref()
+                        .is_some_and(|status| status.pending.is_empty()),
                     agent.metadata.deletion_timestamp.is_some(),
                 )
             })
@@ -118,6 +126,46 @@ impl World {
                 self.touch_concerned(agent, after.is_none());
             }
         }
+        let edited = after.is_none_or(|after| is_another(before.map(|before| &**before), after));
+        if edited && let Some(agent) = before.or(after) {
+            self.touch_owner(agent);
+        }
+        let seat = |agent: Option<&Arc<Agent>>| agent.and_then(|agent| claim_to_a_seat(agent));
+        if seat(before) != seat(after) {
+            for agent in before.into_iter().chain(after) {
+                self.touch_seats(agent);
+            }
+        }
+    }
+
+    /// Reconciles the Board or the Gateway that declares this Agent, or would if the name were free. A name that was cut does not tell
+    /// whose it is; that one looks again by itself.
+    fn touch_owner(&self, agent: &Agent) {
+        let (namespace, name) = key(agent);
+        if let Some(board) = owned::owner_of(&name, Role::Lead) {
+            self.touch_boards([ObjectRef::new(board).within(&namespace)]);
+        } else if let Some(gateway) = owned::owner_of(&name, Role::Main) {
+            self.touch_gateway(&ObjectRef::new(gateway).within(&namespace));
+        }
+    }
+
+    /// Reconciles those whose place on a Board, or as a Gateway's main agent, depends on this Agent.
+    fn touch_seats(&self, agent: &Agent) {
+        let namespace = agent.namespace().unwrap_or_default();
+        let others = if let Some(board) = &agent.spec.board_ref {
+            self.agents_of_board(&namespace, &board.name)
+        } else if let (Some(gateway), Role::Main) = (&agent.spec.gateway_ref, agent.spec.role) {
+            self.agents_directly_on(&admission::target(gateway, &namespace))
+        } else {
+            return;
+        };
+        let own = ObjectRef::from_obj(agent);
+        let concerned = others
+            .iter()
+            .filter(|other| seats::concerns(agent, other))
+            .map(|other| ObjectRef::from_obj(&**other))
+            .filter(|other| *other != own);
+        self.touch_agents(concerned);
     }
 
     /// Reconciles those whose status or place depends on this Agent. What a Gateway does for its Agents ends with the last of them, so one

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::agent::Role;
+
 /// The facts about one agent. An absent text is the empty string.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Context {
@@ -11,12 +13,8 @@ pub struct Context {
     pub agent_name: String,
     /// The id on the gateway, `status.agentId`.
     pub agent_id: String,
-    /// `Worker`, `Lead` or `Main`.
-    pub role: String,
-    /// Whether this agent leads its board.
-    pub is_board_lead: bool,
-    /// Whether this is the gateway-wide agent.
-    pub is_main_agent: bool,
+    /// What the agent is.
+    pub role: Role,
     /// The Kubernetes namespace of the `Agent`.
     pub namespace: String,
     /// The board, for agents that have one.
@@ -126,13 +124,22 @@ pub struct IdentityContext {
 }
 
 impl IdentityContext {
-    /// Fills in the role, style and emoji that an agent has where nobody says otherwise; those of Mission Control.
+    /// Fills in the role, style and emoji that an agent has where nobody says otherwise, and a lead's purpose; as Mission Control does.
     #[must_use]
-    pub fn with_defaults(mut self) -> Self {
+    pub fn with_defaults(mut self, role: Role) -> Self {
+        let (is, purpose) = match role {
+            Role::Worker => ("Generalist", ""),
+            Role::Lead => (
+                "Board Lead",
+                "Turn the goal of the board into work, hand it out, and see it through.",
+            ),
+            Role::Main => ("Gateway Agent", ""),
+        };
         for (field, default) in [
-            (&mut self.role, "Generalist"),
+            (&mut self.role, is),
             (&mut self.communication_style, "direct, concise, practical"),
             (&mut self.emoji, ":gear:"),
+            (&mut self.purpose, purpose),
         ] {
             if field.trim().is_empty() {
                 default.clone_into(field);
@@ -151,9 +158,9 @@ impl Context {
         let mut variables = BTreeMap::from([
             ("agent_name", text(&self.agent_name)),
             ("agent_id", text(&self.agent_id)),
-            ("role", text(&self.role)),
-            ("is_board_lead", self.is_board_lead.to_string()),
-            ("is_main_agent", self.is_main_agent.to_string()),
+            ("role", self.role.as_str().to_owned()),
+            ("is_board_lead", (self.role == Role::Lead).to_string()),
+            ("is_main_agent", (self.role == Role::Main).to_string()),
             ("namespace", text(&self.namespace)),
             ("gateway_name", text(&self.gateway_name)),
             ("session_key", text(&self.session_key)),

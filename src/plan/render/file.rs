@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::api::agent::Role;
+
 /// A workspace file that `agents.files.set` takes; the gateway (2026.9.6) refuses every other name.
 ///
 /// The order is the order in which files and their problems are listed.
@@ -48,12 +50,15 @@ impl FileName {
         }
     }
 
-    /// What becomes of a worker's file where nobody says otherwise.
+    /// What becomes of the file where nobody says otherwise. A main agent's USER.md is enforced: it speaks for the gateway, not for
+    /// one person who teaches it.
     #[must_use]
-    pub const fn default_policy(self) -> Policy {
-        match self {
-            Self::Agents | Self::Soul | Self::Identity => Policy::Enforce,
-            Self::User | Self::Bootstrap | Self::Memory => Policy::Seed,
+    pub const fn default_policy(self, role: Role) -> Policy {
+        match (self, role) {
+            (Self::Agents | Self::Soul | Self::Identity, _) | (Self::User, Role::Main) => {
+                Policy::Enforce
+            }
+            (Self::User | Self::Bootstrap | Self::Memory, _) => Policy::Seed,
         }
     }
 
@@ -122,16 +127,16 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The files a worker has where nobody says otherwise: every built-in text under its default policy.
+    /// The files an agent has where nobody says otherwise: every built-in text under its default policy.
     #[must_use]
-    pub fn built_ins() -> Vec<Self> {
+    pub fn built_ins(role: Role) -> Vec<Self> {
         FileName::ALL
             .into_iter()
             .filter(|name| name.has_built_in())
             .map(|name| Self {
                 name,
                 source: Source::BuiltIn,
-                policy: name.default_policy(),
+                policy: name.default_policy(role),
             })
             .collect()
     }

@@ -7,14 +7,13 @@ mod template;
 use serde_json::json;
 
 use super::*;
+use crate::api::agent::Role;
 
 fn worker() -> Context {
     Context {
         agent_name: "Analyst".to_owned(),
         agent_id: "team-a_analyst".to_owned(),
-        role: "Worker".to_owned(),
-        is_board_lead: false,
-        is_main_agent: false,
+        role: Role::Worker,
         namespace: "team-a".to_owned(),
         board: None,
         gateway_name: "main".to_owned(),
@@ -24,7 +23,7 @@ fn worker() -> Context {
         workspace_path: "~/.openclaw/workspace-team-a_analyst".to_owned(),
         base_url: String::new(),
         user: UserContext::default(),
-        identity: IdentityContext::default().with_defaults(),
+        identity: IdentityContext::default().with_defaults(Role::Worker),
     }
 }
 
@@ -71,6 +70,26 @@ fn worker_with_everything() -> Context {
             custom_instructions: "Cite sources.".to_owned(),
         },
         ..worker()
+    }
+}
+
+/// The same board, as its lead sees it.
+fn lead() -> Context {
+    Context {
+        role: Role::Lead,
+        agent_name: "Lead".to_owned(),
+        identity: IdentityContext::default().with_defaults(Role::Lead),
+        ..worker_with_everything()
+    }
+}
+
+fn main_agent() -> Context {
+    Context {
+        role: Role::Main,
+        agent_name: "Concierge".to_owned(),
+        board: None,
+        identity: IdentityContext::default().with_defaults(Role::Main),
+        ..worker_with_everything()
     }
 }
 
@@ -133,7 +152,7 @@ fn identity_defaults_fill_only_what_is_blank() {
         emoji: " ".to_owned(),
         ..IdentityContext::default()
     };
-    let filled = identity.with_defaults();
+    let filled = identity.with_defaults(Role::Worker);
     assert_eq!(filled.role, "Analyst");
     assert_eq!(filled.communication_style, "direct, concise, practical");
     assert_eq!(filled.emoji, ":gear:");
@@ -203,7 +222,7 @@ fn agents_md_ends_in_the_mark_whatever_it_is_made_of() {
 
 #[test]
 fn an_ignored_file_is_neither_rendered_nor_written() {
-    let mut files = Wanted::built_ins();
+    let mut files = Wanted::built_ins(Role::Worker);
     files.push(Wanted {
         name: FileName::Soul,
         source: Source::Template("{{ agent_nam }}".to_owned()),

@@ -9,7 +9,7 @@ use super::*;
 fn a_worker_with_board_user_and_identity_gets_all_of_it_in_its_files() {
     let workspace = renderer().render(
         &worker_with_everything(),
-        &Wanted::built_ins(),
+        &Wanted::built_ins(Role::Worker),
         None,
         Some(&mark()),
     );
@@ -19,7 +19,12 @@ fn a_worker_with_board_user_and_identity_gets_all_of_it_in_its_files() {
 #[test]
 fn a_worker_without_board_gets_files_that_do_not_speak_of_one() {
     let workspace = renderer()
-        .render(&worker(), &Wanted::built_ins(), None, Some(&mark()))
+        .render(
+            &worker(),
+            &Wanted::built_ins(Role::Worker),
+            None,
+            Some(&mark()),
+        )
         .unwrap();
     let text = whole(&workspace);
     assert!(!text.to_lowercase().contains("board"), "{text}");
@@ -27,11 +32,45 @@ fn a_worker_without_board_gets_files_that_do_not_speak_of_one() {
 }
 
 #[test]
+fn a_lead_gets_files_that_make_it_answer_for_the_board() {
+    let wanted = Wanted::built_ins(Role::Lead);
+    let workspace = renderer().render(&lead(), &wanted, None, Some(&mark()));
+    insta::assert_snapshot!(whole(&workspace.unwrap()));
+}
+
+#[test]
+fn a_main_agent_gets_files_that_speak_of_no_board_and_a_user_file_that_is_enforced() {
+    let wanted = Wanted::built_ins(Role::Main);
+    let workspace = renderer()
+        .render(&main_agent(), &wanted, None, Some(&mark()))
+        .unwrap();
+    let user = |file: &&Rendered| file.name == FileName::User;
+    assert_eq!(
+        workspace.files.iter().find(user).map(|file| file.policy),
+        Some(Policy::Enforce)
+    );
+    let text = whole(&workspace);
+    assert!(!text.to_lowercase().contains("board"), "{text}");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn no_built_in_text_names_an_address_to_call() {
+    for context in [worker_with_everything(), lead(), main_agent()] {
+        let wanted = Wanted::built_ins(context.role);
+        let workspace = renderer().render(&context, &wanted, None, None).unwrap();
+        let text = whole(&workspace);
+        for word in ["http", "curl", "/api/"] {
+            assert!(!text.contains(word), "{word}: {text}");
+        }
+    }
+}
+
+#[test]
 fn built_in_texts_are_tidy_and_leave_room_for_the_users() {
-    for context in [worker(), worker_with_everything()] {
-        let workspace = renderer()
-            .render(&context, &Wanted::built_ins(), None, None)
-            .unwrap();
+    for context in [worker(), worker_with_everything(), lead(), main_agent()] {
+        let wanted = Wanted::built_ins(context.role);
+        let workspace = renderer().render(&context, &wanted, None, None).unwrap();
         let texts = workspace.files.iter().map(|file| file.text.as_str());
         for text in texts.chain([workspace.checklist.as_str()]) {
             assert!(text.chars().count() < FILE_LIMIT / 2, "{text}");
@@ -68,13 +107,13 @@ fn any_text() -> impl Strategy<Value = String> {
 }
 
 prop_compose! {
-    fn any_context()(texts in prop::collection::vec(any_text(), 24), switches in any::<[bool; 7]>(), max_agents in any::<Option<u32>>()) -> Context {
+    fn any_context()(role in prop::sample::select(vec![Role::Worker, Role::Lead, Role::Main]), texts in prop::collection::vec(any_text(), 23), switches in any::<[bool; 7]>(), max_agents in any::<Option<u32>>()) -> Context {
         let mut texts = texts.into_iter();
         let mut text = || texts.next().unwrap_or_default();
         let [goal_confirmed, approval, review, comment, block, lead, with_board] = switches;
         Context {
             agent_name: text(),
-            role: text(),
+            role,
             board: with_board.then(|| BoardContext {
                 id: "research".to_owned(),
                 name: text(),
@@ -119,7 +158,7 @@ proptest! {
     #[test]
     fn whatever_users_write_into_fields_the_built_in_texts_render_and_keep_their_shape(context in any_context()) {
         let renderer = renderer();
-        let workspace = renderer.render(&context, &Wanted::built_ins(), None, Some(&mark())).unwrap();
+        let workspace = renderer.render(&context, &Wanted::built_ins(context.role), None, Some(&mark())).unwrap();
         prop_assert_eq!(Mark::find(&workspace.files[0].text), Some(mark()));
         for file in &workspace.files {
             let source = BUILT_IN.iter().find(|(text, _)| *text == Text::File(file.name)).unwrap().1;
@@ -128,7 +167,7 @@ proptest! {
                 prop_assert!(ours.contains(&heading), "{}: {heading:?}", file.name);
             }
         }
-        let again = renderer.render(&context, &Wanted::built_ins(), None, Some(&mark())).unwrap();
+        let again = renderer.render(&context, &Wanted::built_ins(context.role), None, Some(&mark())).unwrap();
         prop_assert_eq!(workspace, again);
     }
 }

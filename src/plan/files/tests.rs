@@ -1,0 +1,216 @@
+use super::*;
+use crate::plan::render::FileName;
+
+const OLD: &str = "old";
+const NEW: &str = "new";
+const THEIRS: &str = "theirs";
+
+fn file(policy: Policy) -> Rendered {
+    Rendered {
+        name: FileName::Soul,
+        policy,
+        text: String::new(),
+    }
+}
+
+fn recorded(sha256: &str, state: FileState) -> FileStatus {
+    FileStatus {
+        name: "SOUL.md".into(),
+        sha256: sha256.into(),
+        size: 7,
+        modified: Some(1),
+        state,
+    }
+}
+
+fn present(hash: &str) -> Read {
+    Read::Present {
+        hash: hash.into(),
+        size: 9,
+        modified: Some(2),
+    }
+}
+
+const SAME: Listed = Listed::Present {
+    size: 7,
+    modified: Some(1),
+};
+const CHANGED: Listed = Listed::Present {
+    size: 9,
+    modified: Some(2),
+};
+
+fn write(expected: Option<&str>, cause: Cause) -> Action {
+    Action::Write {
+        expected: expected.map(Into::into),
+        cause,
+    }
+}
+
+#[test]
+fn an_enforced_file_is_read_only_when_the_listing_leaves_a_doubt() {
+    let synced = recorded(NEW, FileState::Synced);
+    let decide = |recorded, listed, read| {
+        decide(
+            &file(Policy::Enforce),
+            NEW,
+            recorded,
+            listed,
+            read,
+            Origin::Found,
+        )
+    };
+    assert_eq!(
+        decide(Some(&synced), SAME, None),
+        Action::Record(synced.clone())
+    );
+    assert_eq!(decide(Some(&synced), CHANGED, None), Action::Read);
+    assert_eq!(decide(Some(&synced), Listed::No, None), Action::Read);
+    assert_eq!(decide(None, SAME, None), Action::Read);
+    assert_eq!(
+        decide(None, Listed::Missing, None),
+        write(None, Cause::Ours)
+    );
+}
+
+#[test]
+fn our_own_change_is_written_over_our_last_text_without_a_read() {
+    let synced = recorded(OLD, FileState::Synced);
+    let action = decide(
+        &file(Policy::Enforce),
+        NEW,
+        Some(&synced),
+        SAME,
+        None,
+        Origin::Found,
+    );
+    assert_eq!(action, write(Some(OLD), Cause::Ours));
+}
+
+#[test]
+fn what_somebody_else_changed_or_removed_is_put_back_as_drift() {
+    let synced = recorded(NEW, FileState::Synced);
+    let (theirs, touched) = (present(THEIRS), present(NEW));
+    let decide = |listed, read| {
+        decide(
+            &file(Policy::Enforce),
+            NEW,
+            Some(&synced),
+            listed,
+            read,
+            Origin::Found,
+        )
+    };
+    assert_eq!(
+        decide(CHANGED, Some(&theirs)),
+        write(Some(THEIRS), Cause::Drift)
+    );
+    assert_eq!(decide(Listed::Missing, None), write(None, Cause::Drift));
+    let Action::Record(status) = decide(CHANGED, Some(&touched)) else {
+        panic!("touched, not changed")
+    };
+    assert_eq!((status.size, status.modified), (9, Some(2)));
+}
+
+#[test]
+fn a_seed_is_written_over_whatever_lies_there_when_we_register_and_never_again() {
+    let seed = file(Policy::Seed);
+    assert_eq!(
+        decide(&seed, NEW, None, CHANGED, None, Origin::Ours),
+        Action::Read
+    );
+    let first = decide(
+        &seed,
+        NEW,
+        None,
+        CHANGED,
+        Some(&present(THEIRS)),
+        Origin::Ours,
+    );
+    assert_eq!(first, write(Some(THEIRS), Cause::Ours));
+    let seeded = recorded(OLD, FileState::Seeded);
+    for listed in [SAME, CHANGED, Listed::Missing, Listed::No] {
+        assert_eq!(
+            decide(&seed, NEW, Some(&seeded), listed, None, Origin::Ours),
+            Action::Record(seeded.clone())
+        );
+    }
+}
+
+#[test]
+fn a_seed_of_an_agent_that_was_found_stays_but_is_written_where_missing() {
+    let seed = file(Policy::Seed);
+    let Action::Record(kept) = decide(
+        &seed,
+        NEW,
+        None,
+        CHANGED,
+        Some(&present(THEIRS)),
+        Origin::Found,
+    ) else {
+        panic!("kept")
+    };
+    assert_eq!(
+        (kept.sha256.as_str(), kept.state),
+        (THEIRS, FileState::Seeded)
+    );
+    assert_eq!(
+        decide(&seed, NEW, None, Listed::Missing, None, Origin::Found),
+        write(None, Cause::Ours)
+    );
+}
+
+#[test]
+fn the_answer_after_a_read_is_never_another_read() {
+    for policy in [Policy::Enforce, Policy::Seed] {
+        for recorded in [
+            None,
+            Some(recorded(OLD, FileState::Synced)),
+            Some(recorded(OLD, FileState::Emptied)),
+        ] {
+            for listed in [SAME, CHANGED, Listed::Missing, Listed::No] {
+                for read in [Read::Missing, present(NEW), present(THEIRS)] {
+                    for origin in [Origin::Ours, Origin::Found] {
+                        let action = decide(
+                            &file(policy),
+                            NEW,
+                            recorded.as_ref(),
+                            listed,
+                            Some(&read),
+                            origin,
+                        );
+                        assert_ne!(action, Action::Read);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_checklist_is_compared_by_text_and_written_over_the_revision_seen() {
+    let ours = ChecklistStatus {
+        sha256: NEW.into(),
+        revision: 3,
+    };
+    assert_eq!(
+        decide_checklist(NEW, Some(&ours), Some((NEW, 3))),
+        ChecklistAction::Record(ours.clone())
+    );
+    let written = |expected_revision, cause| ChecklistAction::Write {
+        expected_revision,
+        cause,
+    };
+    assert_eq!(
+        decide_checklist(NEW, Some(&ours), Some((THEIRS, 4))),
+        written(Some(4), Cause::Drift)
+    );
+    assert_eq!(
+        decide_checklist(NEW, Some(&ours), None),
+        written(None, Cause::Drift)
+    );
+    assert_eq!(
+        decide_checklist(NEW, None, None),
+        written(None, Cause::Ours)
+    );
+}

@@ -1,0 +1,179 @@
+//! Pauses: whose an Agent is under, and what waits for its end. Pure.
+
+use kube::ResourceExt;
+use serde_json::json;
+
+use crate::api::{
+    Agent, AgentStatus, Board, Gateway,
+    agent::{FileState, FileStatus},
+    condition::{self, AGENT, HEARTBEAT_CONFIGURED, Judgement, PAUSED, Status},
+    reason::Reason,
+};
+use crate::plan::{
+    entry::{self, Keys},
+    render::{Policy, Workspace},
+};
+
+/// The key of an entry that a pause changes, and what it is then: agents do not beat.
+pub const EVERY: &str = "heartbeat.every";
+/// See [`EVERY`].
+pub const NEVER: &str = "0m";
+
+/// Who declared the pause that an Agent is under. One that reaches further goes first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// Its Gateway, of this name: nothing at all is written there.
+    Gateway(String),
+    /// Its Board, of this name: its agents do not beat, and are left as they are.
+    Board(String),
+    /// The Agent itself: the same.
+    Agent,
+}
+
+/// The pause that `agent` is under.
+#[must_use]
+pub fn of(agent: &Agent, board: Option<&Board>, gateway: &Gateway) -> Option<Pause> {
+    if gateway.spec.paused {
+        Some(Pause::Gateway(gateway.name_any()))
+    } else if let Some(board) = board.filter(|board| board.spec.paused) {
+        Some(Pause::Board(board.name_any()))
+    } else {
+        agent.spec.paused.then_some(Pause::Agent)
+    }
+}
+
+impl Pause {
+    /// The reason of the condition.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Gateway(_) => Reason::Gateway,
+            Self::Board(_) => Reason::Board,
+            Self::Agent => Reason::Agent,
+        }
+    }
+
+    /// What the condition of an Agent says, for which all of `pending` waits.
+    #[must_use]
+    pub fn judge(&self, is_registered: bool, pending: &[String]) -> Judgement {
+        let whose = match self {
+            Self::Gateway(name) => format!("Gateway {name} is paused: nothing is written to it."),
+            Self::Board(name) => {
+                format!("Board {name} is paused: its agents do not beat and are left as they are.")
+            }
+            Self::Agent => {
+                "This Agent is paused: it does not beat and is left as it is.".to_owned()
+            }
+        };
+        let waits = if !is_registered {
+            "It is registered when the pause ends.".to_owned()
+        } else if pending.is_empty() {
+            "Nothing else waits for the end of the pause.".to_owned()
+        } else {
+            format!("Until the pause ends these wait: {}.", pending.join(", "))
+        };
+        Judgement::holds(PAUSED, self.reason(), format!("{whose} {waits}"))
+    }
+}
+
+/// What the condition of a Board says, whose Gateway may be paused.
+#[must_use]
+pub fn judge_board(board: &Board, gateway_is_paused: bool) -> Judgement {
+    if gateway_is_paused {
+        let gateway = &board.spec.gateway_ref.name;
+        let said = format!("Gateway {gateway} is paused: nothing is written to it.");
+        Judgement::holds(PAUSED, Reason::Gateway, said)
+    } else if board.spec.paused {
+        let said =
+            "The agents of this Board do not beat and are left as they are; each says what waits.";
+        Judgement::holds(PAUSED, Reason::Board, said)
+    } else {
+        not_paused()
+    }
+}
+
+/// What the condition of a Gateway says on which so many Agents wait.
+#[must_use]
+pub fn judge_gateway(gateway: &Gateway, pending: usize) -> Judgement {
+    if gateway.spec.paused {
+        let said = format!(
+            "Nothing is written to the gateway. Agents with something that waits for the end of the pause: {pending}."
+        );
+        Judgement::holds(PAUSED, Reason::Gateway, said)
+    } else {
+        not_paused()
+    }
+}
+
+/// What the condition says where nothing is paused.
+#[must_use]
+pub fn not_paused() -> Judgement {
+    Judgement::fails(PAUSED, Reason::NotPaused, "Nothing is paused.")
+}
+
+/// An Agent's keys while it is paused.
+#[must_use]
+pub fn silenced(mut keys: Keys) -> Keys {
+    keys.insert(EVERY.to_owned(), json!(NEVER));
+    keys
+}
+
+/// What is declared and was not confirmed yet, as far as that is known without a look at the gateway: `config entry`, names of files, and
+/// `heartbeat checklist`. Files that are the agent's own since they were written once are not among them.
+#[must_use]
+pub fn pending(keys: &Keys, workspace: &Workspace, status: &AgentStatus) -> Vec<String> {
+    let confirmed = |keys: &Keys| status.entry_sha256.as_ref() == Some(&entry::digest(keys));
+    let entry = (!confirmed(keys) && !confirmed(&silenced(keys.clone())))
+        .then(|| "config entry".to_owned());
+    let recorded = |name: &str| status.files.iter().find(|file| file.name == name);
+    let files = workspace.files.iter().filter(|file| {
+        let is_as_written = |known: &FileStatus| {
+            file.policy == Policy::Seed && known.state == FileState::Seeded
+                || known.sha256 == entry::sha256(&file.text)
+        };
+        !recorded(file.name.as_str()).is_some_and(is_as_written)
+    });
+    let beats = keys.get(EVERY).is_some_and(|every| every != NEVER);
+    let known = status.checklist.as_ref().map(|checklist| &checklist.sha256);
+    let checklist = (beats && known != Some(&entry::sha256(&workspace.checklist)))
+        .then(|| "heartbeat checklist".to_owned());
+    entry
+        .into_iter()
+        .chain(files.map(|file| file.name.to_string()))
+        .chain(checklist)
+        .collect()
+}
+
+/// What was judged before the pause, for the present generation: Ready says while a pause lasts what it said last. A heartbeat that is
+/// switched off is told as such.
+#[must_use]
+pub fn carried_over(status: &AgentStatus, is_silenced: bool) -> Vec<Judgement> {
+    let known = |type_: &'static str| {
+        let condition = condition::find(&status.conditions, type_)?;
+        let status = match condition.status.as_str() {
+            "True" => Status::True,
+            "False" => Status::False,
+            _ => Status::Unknown,
+        };
+        if type_ == HEARTBEAT_CONFIGURED && status == Status::True && is_silenced {
+            return Some(Judgement::holds(
+                type_,
+                Reason::Disabled,
+                "The heartbeat is switched off while the pause lasts.",
+            ));
+        }
+        Some(Judgement {
+            type_,
+            status,
+            reason: Reason::parse(&condition.reason)?,
+            message: condition.message.clone(),
+        })
+    };
+    let kept = AGENT.required.iter().chain(AGENT.informative);
+    kept.filter(|type_| **type_ != PAUSED)
+        .filter_map(|type_| known(type_))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

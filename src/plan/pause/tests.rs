@@ -1,0 +1,157 @@
+use k8s_openapi::jiff::Timestamp;
+
+use super::*;
+use crate::api::{
+    AgentSpec, BoardSpec, GatewaySpec,
+    agent::ChecklistStatus,
+    condition::{ACCEPTED, FILES_SYNCED, READY, REGISTERED},
+};
+use crate::plan::render::{FileName, Rendered};
+
+fn objects(agent: bool, board: bool, gateway: bool) -> (Agent, Board, Gateway) {
+    let mut objects = (
+        Agent::new("a", AgentSpec::default()),
+        Board::new("desk", BoardSpec::default()),
+        Gateway::new("main", GatewaySpec::default()),
+    );
+    objects.0.spec.paused = agent;
+    objects.1.spec.paused = board;
+    objects.2.spec.paused = gateway;
+    objects
+}
+
+#[test]
+fn the_pause_that_reaches_further_goes_first() {
+    let desk = || Some(Pause::Board("desk".to_owned()));
+    let main = || Some(Pause::Gateway("main".to_owned()));
+    for (agent, board, gateway, expected) in [
+        (false, false, false, None),
+        (true, false, false, Some(Pause::Agent)),
+        (true, true, false, desk()),
+        (false, true, true, main()),
+        (true, false, true, main()),
+    ] {
+        let (agent, board, gateway) = objects(agent, board, gateway);
+        assert_eq!(of(&agent, Some(&board), &gateway), expected);
+    }
+    let (agent, _, gateway) = objects(false, true, false);
+    assert_eq!(of(&agent, None, &gateway), None, "it is on no Board");
+}
+
+fn keys(every: &str) -> Keys {
+    Keys::from([
+        ("name".to_owned(), json!("A")),
+        (EVERY.to_owned(), json!(every)),
+    ])
+}
+
+fn workspace() -> Workspace {
+    let file = |name, policy, text: &str| Rendered {
+        name,
+        policy,
+        text: text.to_owned(),
+    };
+    Workspace {
+        files: vec![
+            file(FileName::Agents, Policy::Enforce, "rules"),
+            file(FileName::Memory, Policy::Seed, "memory"),
+        ],
+        checklist: "look".to_owned(),
+    }
+}
+
+fn confirmed(keys: &Keys, workspace: &Workspace) -> AgentStatus {
+    let files = workspace.files.iter().map(|file| FileStatus {
+        name: file.name.to_string(),
+        sha256: entry::sha256(&file.text),
+        size: 1,
+        modified: None,
+        state: if file.policy == Policy::Seed {
+            FileState::Seeded
+        } else {
+            FileState::Synced
+        },
+    });
+    AgentStatus {
+        entry_sha256: Some(entry::digest(keys)),
+        files: files.collect(),
+        checklist: Some(ChecklistStatus {
+            sha256: entry::sha256(&workspace.checklist),
+            revision: 1,
+        }),
+        ..AgentStatus::default()
+    }
+}
+
+#[test]
+fn nothing_waits_where_all_was_confirmed_before_or_since_the_pause_began() {
+    let (keys, workspace) = (keys("10m"), workspace());
+    let status = confirmed(&keys, &workspace);
+    assert_eq!(pending(&keys, &workspace, &status), [""; 0]);
+    let status = confirmed(&silenced(keys.clone()), &workspace);
+    assert_eq!(pending(&keys, &workspace, &status), [""; 0]);
+}
+
+#[test]
+fn what_changed_since_waits_by_name_but_not_what_is_the_agents_own() {
+    let (before, mut changed) = (keys("10m"), workspace());
+    let status = confirmed(&before, &changed);
+    changed.files[0].text.push('!');
+    changed.files[1].text.push('!');
+    changed.checklist.push('!');
+    assert_eq!(
+        pending(&keys("20m"), &changed, &status),
+        ["config entry", "AGENTS.md", "heartbeat checklist"]
+    );
+    assert_eq!(
+        pending(&keys(NEVER), &changed, &status),
+        ["config entry", "AGENTS.md"],
+        "without a heartbeat the checklist has no place"
+    );
+    let all = pending(&before, &changed, &AgentStatus::default());
+    assert_eq!(all.len(), 4, "{all:?}");
+}
+
+#[test]
+fn ready_says_what_it_said_last_and_the_heartbeat_that_it_is_off() {
+    let mut status = AgentStatus::default();
+    let before = [
+        Judgement::holds(ACCEPTED, Reason::Accepted, "It is."),
+        Judgement::holds(REGISTERED, Reason::Registered, "It is."),
+        Judgement::holds(HEARTBEAT_CONFIGURED, Reason::Configured, "It beats."),
+        Judgement::holds(FILES_SYNCED, Reason::Synced, "They are."),
+    ];
+    let now = Timestamp::UNIX_EPOCH;
+    AGENT.merge(&mut status.conditions, before.to_vec(), Some(1), now);
+    for (is_silenced, heartbeat) in [(true, Reason::Disabled), (false, Reason::Configured)] {
+        let mut carried = carried_over(&status, is_silenced);
+        carried.push(Pause::Agent.judge(true, &[]));
+        let mut conditions = status.conditions.clone();
+        AGENT.merge(&mut conditions, carried, Some(2), now);
+        let ready = condition::find(&conditions, READY).unwrap();
+        assert_eq!(
+            (&*ready.status, ready.observed_generation),
+            ("True", Some(2))
+        );
+        let said = condition::find(&conditions, HEARTBEAT_CONFIGURED).unwrap();
+        assert_eq!(said.reason, heartbeat.as_str());
+        assert!(condition::is_true(&conditions, PAUSED));
+    }
+}
+
+#[test]
+fn the_message_says_whose_pause_it_is_and_what_waits() {
+    let board = Pause::Board("desk".to_owned());
+    let said = board.judge(true, &["AGENTS.md".to_owned()]);
+    assert_eq!(said.reason, Reason::Board);
+    assert_eq!(
+        said.message,
+        "Board desk is paused: its agents do not beat and are left as they are. Until the pause ends these wait: AGENTS.md."
+    );
+    let said = Pause::Gateway("main".to_owned()).judge(false, &[]);
+    assert!(
+        said.message.ends_with("when the pause ends."),
+        "{}",
+        said.message
+    );
+}
