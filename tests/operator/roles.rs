@@ -172,7 +172,8 @@ fn a_gateway_makes_its_main_agent_whose_user_file_is_enforced_and_which_goes_wit
 #[test]
 fn a_board_takes_so_many_workers_and_the_next_gets_in_when_a_place_is_free() {
     run(async {
-        let team = Team::on(shared().await, "full").await;
+        let gateway = shared().await;
+        let team = Team::on(gateway, "full").await;
         let board =
             |most: i32| json!({"gatewayRef": {"name": "main"}, "maxAgents": most, "lead": {}});
         team.apply_spec::<Board>("desk", board(1)).await;
@@ -202,6 +203,13 @@ fn a_board_takes_so_many_workers_and_the_next_gets_in_when_a_place_is_free() {
         team.delete::<Agent>("first").await;
         team.ready::<Agent>("double").await;
         team.ready::<Agent>("second").await;
+
+        // The lead goes with its Board; workers stay on the gateway and say what they miss.
+        team.delete::<Board>("desk").await;
+        team.gone::<Agent>("desk-lead").await;
+        team.told::<Agent>("second", "Accepted", "False", "BoardNotFound")
+            .await;
+        assert_eq!(entry(gateway, "full_second").await["name"], "Other");
     });
 }
 

@@ -116,7 +116,7 @@ impl World {
                     agent
                         .status
                         .as_ref()
-                        .is_some_and(|status| status.pending.is_empty()),
+                        .is_some_and(|status| !status.pending.is_empty()),
                     agent.metadata.deletion_timestamp.is_some(),
                 )
             })

@@ -1,6 +1,7 @@
 //! Who is reconciled when something changes, over real stores and without a cluster.
 
 use futures_util::FutureExt as _;
+use k8s_openapi::jiff::Timestamp;
 use kube::{core::ObjectMeta, runtime::watcher};
 
 use super::*;
@@ -8,7 +9,9 @@ use crate::{
     api::{
         AgentSpec, AgentStatus, BoardSpec, GatewaySpec,
         agent::{Place, PlaceState},
+        condition::{self, ACCEPTED, Judgement},
         file::FileSpec,
+        reason::Reason,
         reference::{ConfigMapKeyRef, GatewayRef},
     },
     kube::cache::Change,
@@ -221,4 +224,54 @@ async fn a_config_map_reaches_the_agents_that_use_it_themselves_or_through_their
         listed: false,
     });
     assert_eq!(bench.touched().await, ["a:b1", "a:r1", "a:r2"]);
+}
+
+/// Refused for want of a place on its Board.
+fn waiting(mut agent: Agent) -> Agent {
+    let refusal = Judgement::fails(ACCEPTED, Reason::BoardFull, "Full.");
+    let conditions = &mut agent.status.get_or_insert_default().conditions;
+    condition::set(conditions, refusal, Some(1), Timestamp::UNIX_EPOCH);
+    agent
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_place_is_reconciled_when_one_may_be_free_and_nobody_else_is() {
+    let mut bench = team().await;
+    bench.agent(waiting(agent("r3", "red")));
+    bench.agent(waiting(agent("b3", "blue")));
+    bench.touched().await;
+    let seated = bench
+        .world
+        .agents
+        .get(&ObjectRef::new("r1").within("team"))
+        .unwrap();
+    bench.world.agent_changed(&Change::Gone(seated));
+    assert_eq!(bench.touched().await, ["a:r3", "b:red"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_name_is_told_to_whoever_has_the_same() {
+    let mut bench = team().await;
+    let mut renamed = agent("r1", "red");
+    renamed.metadata.generation = Some(2);
+    renamed.spec.display_name = Some("R2".into());
+    bench.agent(renamed);
+    assert_eq!(bench.touched().await, ["a:r1", "a:r2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_edited_or_goes_is_told_to_who_declares_it_or_would() {
+    let mut bench = team().await;
+    for (name, owner) in [("red-lead", "b:red"), ("main-main", "g:main")] {
+        let there = agent(name, "nowhere");
+        bench.agent(there.clone());
+        bench.touched().await;
+        let mut edited = there.clone();
+        edited.metadata.generation = Some(2);
+        bench.agent(edited);
+        let own = format!("a:{name}");
+        assert_eq!(bench.touched().await, [&*own, owner]);
+        bench.world.agent_changed(&Change::Gone(Arc::new(there)));
+        assert_eq!(bench.touched().await, ["b:nowhere", owner]);
+    }
 }
