@@ -266,6 +266,10 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
             break;
         }
         tokio::select! {
+            // What the test did to the traffic holds for what comes after it.
+            biased;
+            _ = traffic.changed() => {}
+            _ = ticks.tick() => connection.send(&json!({"type": "event", "event": "tick", "payload": {"ts": now_ms()}})),
             order = orders.recv() => match order {
                 Some(Order::Send(message)) => {
                     let closing = message.is_close();
@@ -287,8 +291,6 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => break,
                 Some(Ok(_)) => {}
             },
-            _ = ticks.tick() => connection.send(&json!({"type": "event", "event": "tick", "payload": {"ts": now_ms()}})),
-            _ = traffic.changed() => {}
         }
     }
     shared.connections.with(|open| open.remove(&number));
