@@ -144,6 +144,8 @@ reasons! {
     AgentsRemain => Progressing,
     /// Board, Gateway: the agent that it declares is not Ready yet.
     AgentNotReady => Progressing,
+    /// Board, Gateway: the API server does not take the Agent that is declared: a quota, a policy, or what a person set on it.
+    AgentNotApplied => Progressing,
     /// Board, Gateway: an Agent of the name that the declared one would have belongs to somebody else. Heals when that one goes.
     NameTaken => Progressing,
     /// The Board has as many workers as it takes. Heals when one goes or the limit is raised.

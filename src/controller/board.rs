@@ -15,7 +15,7 @@ use crate::{
     },
     controller::{
         context::Context,
-        owned,
+        owned::{self, Owned},
         runner::{Next, ReconcileError},
     },
     kube::apply,
@@ -52,10 +52,11 @@ pub(super) async fn reconcile(
     next.observed_generation = board.metadata.generation;
     next.gateway = (judgement.status == condition::Status::True).then_some(wanted);
     let agents = context.world.agents_of_board(&namespace, &board.name_any());
-    let lead = agents
-        .iter()
-        .find(|agent| agent.spec.role == Role::Lead && !seats::waits(agent));
-    let lead = owned::reconcile(&*board, lead.map(|agent| &**agent), context).await?;
+    let lead = seats::holder(Role::Lead, agents.iter().map(|agent| &**agent));
+    let Owned {
+        judgement: lead,
+        error,
+    } = owned::reconcile(&*board, lead, context).await;
     let name_is_taken = lead.reason == Reason::NameTaken;
     let judgements = vec![
         judgement,
@@ -93,6 +94,9 @@ pub(super) async fn reconcile(
     );
     if next != known {
         apply::patch_status(&context.clients.request, &*board, &next).await?;
+    }
+    if let Some(error) = error {
+        return Err(error);
     }
     Ok(if name_is_taken {
         Next::Within(NAME_TAKEN_WAIT)

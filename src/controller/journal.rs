@@ -121,10 +121,17 @@ impl StatusJournal {
         let before = self.pages();
         let pages = change(before.clone());
         if pages != before {
-            self.write(&pages).await.map_err(|error| JournalError {
-                message: "the Gateway's status could not be written".to_owned(),
-                source: Some(Box::new(error)),
-            })?;
+            match self.write(&pages).await {
+                Ok(()) => {}
+                // The Gateway is gone, or is another one of the name: there is nothing to remember for.
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+                Err(error) => {
+                    return Err(JournalError {
+                        message: "the Gateway's status could not be written".to_owned(),
+                        source: Some(Box::new(error)),
+                    });
+                }
+            }
             *self.pages.lock().unwrap_or_else(PoisonError::into_inner) = pages;
         }
         Ok(before)

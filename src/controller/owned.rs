@@ -14,21 +14,47 @@ use crate::{
     plan::owned::{Owner, Step},
 };
 
+/// How the declared Agent stands, and what kept it from being brought about.
+#[derive(Debug)]
+pub(super) struct Owned {
+    pub(super) judgement: Judgement,
+    /// To be tried again, once the status says so.
+    pub(super) error: Option<ReconcileError>,
+}
+
 /// Brings the declared Agent of `object` about, and says how it stands. Where none is declared, `stand_in` may name one that has the role.
 /// An object that is being deleted declares none any more.
 pub(super) async fn reconcile<'a, K>(
     object: &'a K,
     stand_in: Option<&Agent>,
     context: &Context,
-) -> Result<Judgement, ReconcileError>
+) -> Owned
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     Owner<'a>: From<&'a K>,
 {
     let owner = Owner::from(object);
     let namespace = object.namespace().unwrap_or_default();
-    let agents = Api::<Agent>::namespaced(context.clients.request.clone(), &namespace);
-    let known = ObjectRef::new(&owner.agent_name).within(&namespace);
+    match bring_about(&owner, &namespace, stand_in, context).await {
+        Ok(judgement) => Owned {
+            judgement,
+            error: None,
+        },
+        Err(error) => Owned {
+            judgement: owner.judge_failure(&error.to_string()),
+            error: Some(error),
+        },
+    }
+}
+
+async fn bring_about(
+    owner: &Owner<'_>,
+    namespace: &str,
+    stand_in: Option<&Agent>,
+    context: &Context,
+) -> Result<Judgement, ReconcileError> {
+    let agents = Api::<Agent>::namespaced(context.clients.request.clone(), namespace);
+    let known = ObjectRef::new(&owner.agent_name).within(namespace);
     let mut there = context
         .world
         .agents
@@ -36,7 +62,7 @@ where
         .map(|agent| (*agent).clone());
     let mut step = owner.step(there.as_ref());
     if matches!(step, Step::Create(_)) {
-        if context.world.is_terminating(&namespace) {
+        if context.world.is_terminating(namespace) {
             return Ok(owner.judge(None, false));
         }
         // The cache may lag behind one that was just made, by us or by somebody else.

@@ -365,7 +365,7 @@ pub enum WriteError {
         /// The agent's entry as it stands, where this write has touched it.
         entry: Option<Value>,
     },
-    /// Whose heartbeats are kept could not be recorded; nothing was written.
+    /// What the write would change could not be written down first; nothing was written.
     #[error(transparent)]
     Journal(#[from] Arc<JournalError>),
 }

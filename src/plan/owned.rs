@@ -122,10 +122,7 @@ impl<'a> Owner<'a> {
     /// What the owner's condition says, where `agent` is the one that has the role: the declared one, else one that a person applied.
     #[must_use]
     pub fn judge(&self, agent: Option<&Agent>, name_taken: bool) -> Judgement {
-        let type_ = match self.role {
-            Role::Main => MAIN_AGENT_READY,
-            Role::Lead | Role::Worker => LEAD_READY,
-        };
+        let type_ = self.condition();
         let name = &self.agent_name;
         if name_taken {
             return Judgement::fails(
@@ -161,6 +158,23 @@ impl<'a> Owner<'a> {
                     agent.name_any()
                 ),
             ),
+        }
+    }
+
+    /// What the owner's condition says where the declared Agent could not be applied or removed.
+    #[must_use]
+    pub fn judge_failure(&self, error: &str) -> Judgement {
+        let message = format!(
+            "Agent {} could not be brought about as declared here: {error}. Mend what is in the way; it is tried again.",
+            self.agent_name
+        );
+        Judgement::fails(self.condition(), Reason::AgentNotApplied, message)
+    }
+
+    fn condition(&self) -> &'static str {
+        match self.role {
+            Role::Main => MAIN_AGENT_READY,
+            Role::Lead | Role::Worker => LEAD_READY,
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::api::{
     Agent, AgentStatus, Board, Gateway,
     agent::{FileState, FileStatus},
-    condition::{self, AGENT, HEARTBEAT_CONFIGURED, Judgement, PAUSED, Status},
+    condition::{self, AGENT, Judgement, PAUSED, Status},
     reason::Reason,
 };
 use crate::plan::{
@@ -53,17 +53,21 @@ impl Pause {
         }
     }
 
-    /// What the condition of an Agent says, for which all of `pending` waits.
+    /// What the condition of an Agent says, for which all of `pending` waits; `beats` says why its heartbeat is not known to be off yet.
     #[must_use]
-    pub fn judge(&self, is_registered: bool, pending: &[String]) -> Judgement {
+    pub fn judge(&self, is_registered: bool, pending: &[String], beats: Option<&str>) -> Judgement {
         let whose = match self {
-            Self::Gateway(name) => format!("Gateway {name} is paused: nothing is written to it."),
-            Self::Board(name) => {
-                format!("Board {name} is paused: its agents do not beat and are left as they are.")
+            Self::Gateway(name) => gateway_is_paused(name),
+            Self::Board(name) => format!("Board {name} is paused."),
+            Self::Agent => "This Agent is paused.".to_owned(),
+        };
+        let heartbeat = match (self, beats) {
+            (Self::Gateway(_), _) => String::new(),
+            (_, Some(why)) => format!(" Its heartbeat could not be switched off yet: {why}."),
+            (_, None) if is_registered => {
+                " The agent does not beat and is left as it is.".to_owned()
             }
-            Self::Agent => {
-                "This Agent is paused: it does not beat and is left as it is.".to_owned()
-            }
+            (_, None) => String::new(),
         };
         let waits = if !is_registered {
             "It is registered when the pause ends.".to_owned()
@@ -72,20 +76,22 @@ impl Pause {
         } else {
             format!("Until the pause ends these wait: {}.", pending.join(", "))
         };
-        Judgement::holds(PAUSED, self.reason(), format!("{whose} {waits}"))
+        Judgement::holds(PAUSED, self.reason(), format!("{whose}{heartbeat} {waits}"))
     }
+}
+
+fn gateway_is_paused(name: &str) -> String {
+    format!("Gateway {name} is paused: nothing is written to it.")
 }
 
 /// What the condition of a Board says, whose Gateway may be paused.
 #[must_use]
-pub fn judge_board(board: &Board, gateway_is_paused: bool) -> Judgement {
-    if gateway_is_paused {
-        let gateway = &board.spec.gateway_ref.name;
-        let said = format!("Gateway {gateway} is paused: nothing is written to it.");
+pub fn judge_board(board: &Board, by_gateway: bool) -> Judgement {
+    if by_gateway {
+        let said = gateway_is_paused(&board.spec.gateway_ref.name);
         Judgement::holds(PAUSED, Reason::Gateway, said)
     } else if board.spec.paused {
-        let said =
-            "The agents of this Board do not beat and are left as they are; each says what waits.";
+        let said = "The agents of this Board are kept from beating and left as they are; each says what waits.";
         Judgement::holds(PAUSED, Reason::Board, said)
     } else {
         not_paused()
@@ -144,24 +150,20 @@ pub fn pending(keys: &Keys, workspace: &Workspace, status: &AgentStatus) -> Vec<
         .collect()
 }
 
-/// What was judged before the pause, for the present generation: Ready says while a pause lasts what it said last. A heartbeat that is
-/// switched off is told as such.
+/// What was judged before the pause, for the present generation: Ready says while a pause lasts what it said last. What was not known for
+/// an outage or a failure is not compared before the pause ends.
 #[must_use]
-pub fn carried_over(status: &AgentStatus, is_silenced: bool) -> Vec<Judgement> {
-    let known = |type_: &'static str| {
+pub fn carried_over(status: &AgentStatus) -> Vec<Judgement> {
+    let known = |&type_: &&'static str| {
         let condition = condition::find(&status.conditions, type_)?;
         let status = match condition.status.as_str() {
             "True" => Status::True,
             "False" => Status::False,
-            _ => Status::Unknown,
+            _ => {
+                let waits = "Not compared while the pause lasts.";
+                return Some(Judgement::unknown(type_, Reason::Pending, waits));
+            }
         };
-        if type_ == HEARTBEAT_CONFIGURED && status == Status::True && is_silenced {
-            return Some(Judgement::holds(
-                type_,
-                Reason::Disabled,
-                "The heartbeat is switched off while the pause lasts.",
-            ));
-        }
         Some(Judgement {
             type_,
             status,
@@ -171,7 +173,7 @@ pub fn carried_over(status: &AgentStatus, is_silenced: bool) -> Vec<Judgement> {
     };
     let kept = AGENT.required.iter().chain(AGENT.informative);
     kept.filter(|type_| **type_ != PAUSED)
-        .filter_map(|type_| known(type_))
+        .filter_map(known)
         .collect()
 }
 

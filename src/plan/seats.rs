@@ -37,6 +37,20 @@ pub fn concerns(changed: &Agent, other: &Agent) -> bool {
     waits(other) || same_role || folded(changed) == folded(other)
 }
 
+/// Who of `all` has the role, accepted for it.
+pub fn holder<'a>(role: Role, all: impl IntoIterator<Item = &'a Agent>) -> Option<&'a Agent> {
+    all.into_iter()
+        .filter(|agent| agent.spec.role == role && is_accepted(agent))
+        .min_by_key(|agent| order(agent))
+}
+
+/// Whether the Agent was accepted when it was judged last.
+#[must_use]
+pub fn is_accepted(agent: &Agent) -> bool {
+    let status = agent.status.as_ref();
+    status.is_some_and(|status| condition::is_true(&status.conditions, ACCEPTED))
+}
+
 /// What decides about the places of others: its role and name, and whether it is on a gateway. None where it stands in nobody's way.
 #[must_use]
 pub fn claim_to_a_seat(agent: &Agent) -> Option<(Role, String, bool)> {

@@ -94,8 +94,16 @@ async fn test(run: &Run, tools: &Tools, arguments: &[String]) -> Result<ExitStat
         let (apart, others) = lanes().await?;
         let (apart, others) = tokio::join!(
             // One binary that fails keeps no other from telling what it found.
-            in_log(run, test("cargo-test-apart").arg("--no-fail-fast").args(apart)),
-            in_view(run, test("cargo-test").arg("--no-fail-fast").args(others)),
+            in_log(
+                run,
+                test("cargo-test-apart")
+                    .args(["--no-fail-fast"])
+                    .args(apart)
+            ),
+            in_view(
+                run,
+                test("cargo-test").args(["--no-fail-fast"]).args(others)
+            ),
         );
         let (apart, log) = apart?;
         eprintln!("{}", std::fs::read_to_string(log)?);

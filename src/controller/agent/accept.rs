@@ -30,6 +30,22 @@ pub(super) struct Accepted {
 
 /// Judges the Agent.
 pub(super) fn accept(agent: &Agent, context: &Context) -> Result<Accepted, Refusal> {
+    let accepted = accept_id(agent, context)?;
+    if let Some(board) = &accepted.board {
+        let all = context
+            .world
+            .agents_of_board(&agent.namespace().unwrap_or_default(), &board.name_any());
+        seats::on_board(agent, board, all.iter().map(|agent| &**agent))?;
+    } else if agent.spec.role == Role::Main {
+        let all = context.world.agents_directly_on(&accepted.gateway_name);
+        let gateway = &accepted.gateway_name.name;
+        seats::on_gateway(agent, gateway, all.iter().map(|agent| &**agent))?;
+    }
+    Ok(accepted)
+}
+
+/// Judges whether the id is the Agent's own, and not whether its Board has a place for it.
+pub(super) fn accept_id(agent: &Agent, context: &Context) -> Result<Accepted, Refusal> {
     let accepted = resolve(agent, &context.world)?;
     if accepted.gateway.metadata.deletion_timestamp.is_some() {
         return Err(Refusal {
@@ -53,21 +69,11 @@ pub(super) fn accept(agent: &Agent, context: &Context) -> Result<Accepted, Refus
         rivals.map(|rival| admission::rank(rival, &sharing, id)),
         id,
     )?;
-    if let Some(board) = &accepted.board {
-        let all = context
-            .world
-            .agents_of_board(&agent.namespace().unwrap_or_default(), &board.name_any());
-        seats::on_board(agent, board, all.iter().map(|agent| &**agent))?;
-    } else if agent.spec.role == Role::Main {
-        let all = context.world.agents_directly_on(&accepted.gateway_name);
-        let gateway = &accepted.gateway_name.name;
-        seats::on_gateway(agent, gateway, all.iter().map(|agent| &**agent))?;
-    }
     Ok(accepted)
 }
 
 /// Looks up the Gateway and the Board of an Agent, and its id.
-fn resolve(agent: &Agent, world: &World) -> Result<Accepted, Refusal> {
+pub(super) fn resolve(agent: &Agent, world: &World) -> Result<Accepted, Refusal> {
     let namespace = agent.namespace().unwrap_or_default();
     let board = agent
         .spec
@@ -107,6 +113,7 @@ fn is_rival(rival: &Agent, context: &Context, sharing: &[String], agent_id: &str
         .any(|place| place.agent_id == agent_id && sharing.contains(&place.gateway_uid));
     holds
         || rival.metadata.deletion_timestamp.is_none()
+            && !seats::waits(rival)
             && resolve(rival, &context.world).is_ok_and(|other| {
                 other.agent_id == agent_id && sharing.contains(&other.gateway_uid)
             })

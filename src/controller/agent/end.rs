@@ -15,7 +15,7 @@ use crate::{
         reason::Reason,
     },
     controller::{
-        agent::{AgentTurn, accept::accept, observe, text},
+        agent::{AgentTurn, accept::accept_id, observe, text},
         context::Context,
         gateway::age_of_deletion,
         obstacles::Obstacle,
@@ -78,7 +78,14 @@ pub(super) async fn end(
     } else {
         Obstacle::Away
     };
-    let tried = context.obstacles.met(&uid, obstacle);
+    let tried = if waits_for_pause(gateway.as_deref()) {
+        // The time to try begins when the pause ends.
+        context.obstacles.overcome(&uid, Obstacle::Away);
+        context.obstacles.overcome(&uid, Obstacle::Failing);
+        Duration::ZERO
+    } else {
+        context.obstacles.met(&uid, obstacle)
+    };
     let left = time_left(&agent, gateway.as_deref(), tried, context);
     if left.is_zero() {
         let why = if is_paused {
@@ -86,10 +93,18 @@ pub(super) async fn end(
         } else {
             "did not do it in time"
         };
-        let note = format!(
-            "Gateway {} was to delete agent {:?} and {why}, so it may still be there. Remove it by hand: openclaw agents delete {}",
-            place.gateway.name, place.agent_id, place.agent_id
-        );
+        let (name, id) = (&place.gateway.name, &place.agent_id);
+        let note = match agent.spec.deletion_policy.unwrap_or_default() {
+            DeletionPolicy::Delete => format!(
+                "Gateway {name} was to delete agent {id:?} and {why}, so it may still be there. Remove it by hand: openclaw agents delete {id}"
+            ),
+            DeletionPolicy::KeepFiles => format!(
+                "Gateway {name} was to delete agent {id:?} and keep its files, and {why}, so it may still be there. Copy its files before you remove it by hand."
+            ),
+            DeletionPolicy::Orphan => format!(
+                "Agent {id:?} stays on Gateway {name}, which {why}, so that the operator's mark may still stand at the end of its AGENTS.md."
+            ),
+        };
         context.warn(&agent.object_ref(&()), "LeftOnGateway", &note);
         return let_go(&agent, context).await;
     }
@@ -102,7 +117,7 @@ async fn place(agent: &Agent, context: &Context) -> Result<Option<Place>, Reconc
     if let Some(place) = agent.status.iter().flat_map(|status| &status.places).next() {
         return Ok(Some(place.clone()));
     }
-    let Ok(accepted) = accept(agent, context) else {
+    let Ok(accepted) = accept_id(agent, context) else {
         return Ok(None);
     };
     let Some(link) = context
@@ -113,13 +128,22 @@ async fn place(agent: &Agent, context: &Context) -> Result<Option<Place>, Reconc
         return Ok(None);
     };
     let found = observe::mark(&link, &accepted.agent_id).await?;
-    Ok((found == Some(text::mark(agent, context))).then(|| Place {
+    if found != Some(text::mark(agent, context)) {
+        return Ok(None);
+    }
+    let place = Place {
         gateway_uid: accepted.gateway_uid.clone(),
         agent_id: accepted.agent_id.clone(),
         state: PlaceState::Registered,
         entry_sha256: None,
         gateway: accepted.gateway_name.clone(),
-    }))
+    };
+    // The mark may go before the agent does, and then nothing else would tell whose it is.
+    let mut status = agent.status.clone().unwrap_or_default();
+    status.places.push(place.clone());
+    let written = apply::patch_status(&context.clients.request, agent, &status).await?;
+    context.world.latest_agents.remember(&Arc::new(written));
+    Ok(Some(place))
 }
 
 /// Takes the agent off the gateway. What is missing counts as done.
@@ -139,8 +163,8 @@ async fn clean(
         .ok_or(CallError::Disconnected { sent: false })?;
     let policy = agent.spec.deletion_policy.unwrap_or_default();
     let own = text::mark(agent, context);
-    if policy != DeletionPolicy::Delete {
-        unmark(&place.agent_id, &own, link).await?;
+    if policy != DeletionPolicy::Delete && !unmark(&place.agent_id, &own, link).await? {
+        return Ok(());
     }
     let files = match policy {
         DeletionPolicy::Delete => "its files are in the gateway's trash",
@@ -236,15 +260,16 @@ async fn retire(
     // Twice: an agent that is alone on a gateway can have another workspace once its entry has changed (seen on 2026.9.6).
     unmark(&place.agent_id, own, link).await?;
     writer.apply(wish).await?;
-    unmark(&place.agent_id, own, link).await
+    unmark(&place.agent_id, own, link).await?;
+    Ok(())
 }
 
-/// Takes our mark out of the agent's AGENTS.md, if it is there. An agent that is gone has none.
-async fn unmark(agent_id: &str, own: &mark::Mark, link: &Link) -> Result<(), ReconcileError> {
+/// Takes our mark out of the agent's AGENTS.md, if it is there. Answers whether the agent is.
+async fn unmark(agent_id: &str, own: &mark::Mark, link: &Link) -> Result<bool, ReconcileError> {
     let name = FileName::Agents.as_str();
     let file = match link.files_get(agent_id, name).await {
         Ok(file) => file,
-        Err(CallError::AgentNotFound { .. }) => return Ok(()),
+        Err(CallError::AgentNotFound { .. }) => return Ok(false),
         Err(error) => return Err(error.into()),
     };
     let text = file.content.as_deref();
@@ -253,7 +278,13 @@ async fn unmark(agent_id: &str, own: &mark::Mark, link: &Link) -> Result<(), Rec
         link.files_set(agent_id, name, unmarked, file.hash.as_deref())
             .await?;
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Whether the deletion waits for the end of a pause, and not for a gateway.
+fn waits_for_pause(gateway: Option<&Gateway>) -> bool {
+    gateway
+        .is_some_and(|gateway| gateway.spec.paused && gateway.metadata.deletion_timestamp.is_none())
 }
 
 /// How long the deletion may still wait for the gateway: as long as it is paused, long while it is only away, short when the Gateway or the namespace goes too.
@@ -280,7 +311,7 @@ fn time_left(
             short(tried.min(age_of_deletion(gateway)))
         }
         // Somebody wants it to wait.
-        Some(gateway) if gateway.spec.paused => Duration::MAX,
+        gateway if waits_for_pause(gateway) => Duration::MAX,
         Some(_) => long.max(short(tried)),
     }
 }

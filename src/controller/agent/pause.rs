@@ -1,97 +1,124 @@
 //! A pass over an Agent that is paused: it is kept from beating, unless its whole gateway is left alone, and what waits is said.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::json;
 
 use crate::{
-    api::condition::{ACCEPTED, HEARTBEAT_CONFIGURED},
+    api::{
+        agent::Place,
+        condition::{HEARTBEAT_CONFIGURED, Judgement},
+        reason::Reason,
+    },
     controller::{
         agent::{
-            accept::Accepted,
+            accept::resolve,
+            rounds::foreign_heartbeats,
             visit::{Stop, Visit},
         },
         runner::Next,
     },
-    gateway::{CallError, EntryWish, ForeignHeartbeats, WriteError},
+    gateway::{EntryWish, WriteError},
     plan::{
-        entry::{self, Keys},
+        agent as plan, entry,
         pause::{self, EVERY, NEVER, Pause},
-        render::Workspace,
     },
 };
 
+/// Time between two tries to switch a heartbeat off; a link that comes up wakes the Agent anyway.
+const RETRY: Duration = Duration::from_secs(30);
+
 impl Visit<'_> {
-    /// Leads through the pass. `keys` and `workspace` are what is declared.
-    pub(super) async fn paused(
-        &mut self,
-        pause: &Pause,
-        accepted: &Accepted,
-        keys: &Keys,
-        workspace: &Workspace,
-    ) -> Result<Next, Stop> {
-        let is_registered = !self.status.places.is_empty() && !self.is_first_registration();
-        let writes = is_registered && !matches!(pause, Pause::Gateway(_));
-        self.status.pending = pause::pending(keys, workspace, &self.status);
-        self.judge(pause.judge(is_registered, &self.status.pending));
-        self.carry_over(false);
-        if writes {
-            self.phase = HEARTBEAT_CONFIGURED;
-            self.silence(accepted).await?;
-            self.carry_over(true);
-        }
-        Ok(Next::Change)
-    }
-
-    /// Says what was said before, but of what this pass has judged by itself.
-    fn carry_over(&mut self, is_silenced: bool) {
-        for judgement in pause::carried_over(&self.status, is_silenced) {
-            if judgement.type_ != ACCEPTED {
-                self.judge(judgement);
-            }
+    /// The pause that the Agent is under. One whose Board or Gateway is not there can be paused by itself.
+    pub(super) fn pause(&self) -> Option<Pause> {
+        match resolve(&self.agent, &self.context.world) {
+            Ok(found) => pause::of(&self.agent, found.board.as_deref(), &found.gateway),
+            Err(_) => self.agent.spec.paused.then_some(Pause::Agent),
         }
     }
 
-    /// Switches the heartbeat off, and touches nothing else of the entry.
-    async fn silence(&mut self, accepted: &Accepted) -> Result<(), Stop> {
-        self.link(accepted)?;
-        let pool = &self.context.pool;
-        let uid = &accepted.gateway_uid;
-        let observed = pool.observe(uid, None).await?;
-        let every = observed.config.entry(&accepted.agent_id).map(|entry| {
-            entry
-                .pointer("/heartbeat/every")
-                .is_some_and(|it| it == NEVER)
-        });
+    /// Leads through the pass. What is declared is judged as ever, but nothing of it is written.
+    pub(super) async fn paused(&mut self, pause: &Pause) -> Result<Next, Stop> {
+        let place = self.status.places.first().cloned();
+        let place = place.filter(|place| plan::is_confirmed(&self.status, place));
+        for judgement in pause::carried_over(&self.status) {
+            self.judge(judgement);
+        }
+        let silenced = match (&place, pause) {
+            (None, _) | (_, Pause::Gateway(_)) => Ok(false),
+            (Some(place), _) => self.silence(place).await,
+        };
+        if silenced == Ok(true) {
+            self.judge(Judgement::holds(
+                HEARTBEAT_CONFIGURED,
+                Reason::Disabled,
+                "The heartbeat is switched off while the pause lasts.",
+            ));
+        }
+        let declared = self.declared().await;
+        if let Ok(declared) = &declared {
+            self.status.pending = pause::pending(&declared.keys, &declared.workspace, &self.status);
+        }
+        let why = silenced.as_ref().err().map(String::as_str);
+        self.judge(pause.judge(place.is_some(), &self.status.pending, why));
+        match declared {
+            Err(Stop::Failed(error)) => Err(error.into()),
+            _ if silenced.is_err() => Ok(Next::Within(RETRY)),
+            _ => Ok(Next::Change),
+        }
+    }
+
+    /// Switches the heartbeat off, and touches nothing else of the entry. Answers whether it is off now: an entry that somebody removed
+    /// comes back when the pause ends. An error says why it is not known to be off.
+    async fn silence(&mut self, place: &Place) -> Result<bool, String> {
+        let (context, uid) = (self.context, &place.gateway_uid);
+        let name = &place.gateway.name;
+        let gateway = context.world.gateway_with_uid(&place.gateway, uid);
+        let gateway = gateway.ok_or_else(|| format!("Gateway {name} does not exist"))?;
+        if gateway.spec.paused {
+            return Err(format!("Gateway {name} is paused"));
+        }
+        if context.down_since(uid).is_some() {
+            return Err(format!("Gateway {name} is not connected"));
+        }
+        let observed = context.pool.observe(uid, None).await;
+        let observed = observed.map_err(|error| error.to_string())?;
         if !observed.config.valid {
-            return Err(self.broken_config(accepted));
+            return Err(format!("the config document of Gateway {name} is broken"));
         }
-        // One that somebody removed comes back when the pause ends.
-        if every != Some(false) {
-            return Ok(());
+        let Some(there) = observed.config.entry(&place.agent_id) else {
+            return Ok(false);
+        };
+        if there
+            .pointer("/heartbeat/every")
+            .is_some_and(|every| every == NEVER)
+        {
+            return Ok(true);
         }
-        let writer = pool
-            .writer(uid)
-            .ok_or(CallError::Disconnected { sent: false })?;
-        self.context.metrics.plan_step("write_entry");
+        let writer = context.pool.writer(uid);
+        let writer = writer.ok_or_else(|| format!("Gateway {name} is not connected"))?;
+        context.metrics.plan_step("write_entry");
         let wish = EntryWish {
-            agent_id: accepted.agent_id.clone(),
+            agent_id: place.agent_id.clone(),
             set: BTreeMap::from([(EVERY.to_owned(), json!(NEVER))]),
             unset: BTreeSet::new(),
             must_be_absent: false,
             was_there: true,
             may_be_created: false,
-            foreign_heartbeats: ForeignHeartbeats::Keep,
+            foreign_heartbeats: foreign_heartbeats(&gateway),
         };
         match self.turn.lend(writer.apply(wish)).await {
             Ok(applied) => {
                 let there = entry::taken(&applied.entry, &self.status.own_keys);
                 self.status.entry_sha256 = Some(entry::digest(&there));
-                Ok(())
+                Ok(true)
             }
             // Somebody removed it meanwhile.
-            Err(WriteError::WasDeleted) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(WriteError::WasDeleted) => Ok(false),
+            Err(error) => Err(error.to_string()),
         }
     }
 }

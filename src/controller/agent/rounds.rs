@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::{
+        Gateway,
         agent::{FileState, PlaceState},
         condition::{FILES_SYNCED, HEARTBEAT_CONFIGURED, Judgement, REGISTERED},
         gateway::ForeignHeartbeats,
@@ -24,6 +25,14 @@ use crate::{
 
 /// Rounds of plan and execution in one pass: entry, reads, writes, a second look, and as many again for an agent that edits its files meanwhile.
 const ROUNDS: usize = 8;
+
+/// What the Gateway wants for the heartbeats of others.
+pub(super) fn foreign_heartbeats(gateway: &Gateway) -> gateway::ForeignHeartbeats {
+    match gateway.spec.foreign_heartbeats.unwrap_or_default() {
+        ForeignHeartbeats::Keep => gateway::ForeignHeartbeats::Keep,
+        ForeignHeartbeats::Stop => gateway::ForeignHeartbeats::Stop,
+    }
+}
 
 impl Visit<'_> {
     /// Plans and executes until nothing is left to do.
@@ -154,16 +163,7 @@ impl Visit<'_> {
             .pool
             .writer(&target.accepted.gateway_uid)
             .ok_or(CallError::Disconnected { sent: false })?;
-        let foreign_heartbeats = match target
-            .accepted
-            .gateway
-            .spec
-            .foreign_heartbeats
-            .unwrap_or_default()
-        {
-            ForeignHeartbeats::Keep => gateway::ForeignHeartbeats::Keep,
-            ForeignHeartbeats::Stop => gateway::ForeignHeartbeats::Stop,
-        };
+        let foreign_heartbeats = foreign_heartbeats(&target.accepted.gateway);
         let states = self.status.places.iter().map(|place| place.state);
         let may_be_created = states
             .into_iter()

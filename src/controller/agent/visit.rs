@@ -62,6 +62,16 @@ impl<E: Into<ReconcileError>> From<E> for Stop {
     }
 }
 
+/// What is to be on the gateway.
+pub(super) struct Declared {
+    pub(super) accepted: Accepted,
+    pub(super) desired: Desired,
+    /// Its keys of the entry.
+    pub(super) keys: Keys,
+    pub(super) texts: Texts,
+    pub(super) workspace: Workspace,
+}
+
 /// What the pass reconciles, once it is known.
 pub(super) struct Target {
     pub(super) accepted: Accepted,
@@ -106,48 +116,20 @@ impl<'a> Visit<'a> {
     }
 
     async fn converge(&mut self) -> Result<Next, Stop> {
-        let accepted = match accept(&self.agent, self.context) {
-            Ok(accepted) => accepted,
-            Err(refusal) => {
-                return Err(self.stop(Judgement::fails(ACCEPTED, refusal.reason, refusal.message)));
-            }
-        };
-        self.not_elsewhere(&accepted)?;
-        let accepted_text = format!(
-            "The agent is {:?} on Gateway {}.",
-            accepted.agent_id, accepted.gateway_name.name
-        );
-        self.judge(Judgement::holds(ACCEPTED, Reason::Accepted, accepted_text));
-
-        // Everything is rendered and checked before the gateway is asked anything.
-        self.phase = FILES_SYNCED;
-        let mut desired = desired(
-            &self.agent,
-            accepted.board.as_deref(),
-            &accepted.gateway,
-            accepted.agent_id.clone(),
-        );
-        if let (true, Some(path)) = (
-            desired.context.workspace_path.is_empty(),
-            &self.status.workspace_path,
-        ) {
-            desired.context.workspace_path.clone_from(path);
-        }
-        let texts = match text::gather(&self.agent, &desired, self.context).await? {
-            Ok(texts) => texts,
-            Err(judgement) => return Err(self.stop(judgement)),
-        };
-        let workspace = texts
-            .render(&desired.context, self.context)
-            .map_err(|judgement| self.stop(judgement))?;
-
-        let keys = entry::keys(&desired);
-        if let Some(pause) = pause::of(&self.agent, accepted.board.as_deref(), &accepted.gateway) {
-            return self.paused(&pause, &accepted, &keys, &workspace).await;
+        if let Some(pause) = self.pause() {
+            return self.paused(&pause).await;
         }
         self.status.pending.clear();
         self.judge(pause::not_paused());
 
+        // Everything is rendered and checked before the gateway is asked anything.
+        let Declared {
+            accepted,
+            desired,
+            keys,
+            texts,
+            workspace,
+        } = self.declared().await?;
         self.phase = REGISTERED;
         let link = self.link(&accepted)?;
         let observed = self
@@ -183,8 +165,52 @@ impl<'a> Visit<'a> {
         Ok(next)
     }
 
+    /// What is declared, where it is accepted and all of it can be rendered.
+    pub(super) async fn declared(&mut self) -> Result<Declared, Stop> {
+        let accepted = match accept(&self.agent, self.context) {
+            Ok(accepted) => accepted,
+            Err(refusal) => {
+                return Err(self.stop(Judgement::fails(ACCEPTED, refusal.reason, refusal.message)));
+            }
+        };
+        self.not_elsewhere(&accepted)?;
+        let accepted_text = format!(
+            "The agent is {:?} on Gateway {}.",
+            accepted.agent_id, accepted.gateway_name.name
+        );
+        self.judge(Judgement::holds(ACCEPTED, Reason::Accepted, accepted_text));
+
+        self.phase = FILES_SYNCED;
+        let mut desired = desired(
+            &self.agent,
+            accepted.board.as_deref(),
+            &accepted.gateway,
+            accepted.agent_id.clone(),
+        );
+        if let (true, Some(path)) = (
+            desired.context.workspace_path.is_empty(),
+            &self.status.workspace_path,
+        ) {
+            desired.context.workspace_path.clone_from(path);
+        }
+        let texts = match text::gather(&self.agent, &desired, self.context).await? {
+            Ok(texts) => texts,
+            Err(judgement) => return Err(self.stop(judgement)),
+        };
+        let workspace = texts
+            .render(&desired.context, self.context)
+            .map_err(|judgement| self.stop(judgement))?;
+        Ok(Declared {
+            keys: entry::keys(&desired),
+            accepted,
+            desired,
+            texts,
+            workspace,
+        })
+    }
+
     /// The link to the gateway, if it is up and can do what is needed.
-    pub(super) fn link(&mut self, accepted: &Accepted) -> Result<Link, Stop> {
+    fn link(&mut self, accepted: &Accepted) -> Result<Link, Stop> {
         let name = &accepted.gateway_name.name;
         let link = self.context.pool.get(&accepted.gateway_uid);
         let (Some(link), None) = (link, self.context.down_since(&accepted.gateway_uid)) else {
@@ -234,7 +260,7 @@ impl<'a> Visit<'a> {
 
     /// Nothing can be compared while the gateway's config document is broken. An Agent that was Ready stays so: the running gateway goes on
     /// with the last valid document.
-    pub(super) fn broken_config(&mut self, accepted: &Accepted) -> Stop {
+    fn broken_config(&mut self, accepted: &Accepted) -> Stop {
         if !self.was_ready() {
             let message = format!(
                 "The config document of Gateway {} is broken, so nothing is read from it or written to it. Repair it on the gateway (openclaw doctor); this Agent goes on by itself.",

@@ -5,7 +5,11 @@ mod device;
 mod end;
 mod secret;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt, core::NamespaceResourceScope};
@@ -22,7 +26,7 @@ use crate::{
     },
     controller::{
         context::Context,
-        owned,
+        owned::{self, Owned},
         runner::{Next, ReconcileError},
     },
     gateway::{Journal as _, LinkState, Released, Topic},
@@ -66,14 +70,14 @@ pub(super) async fn reconcile(
         release_kept(&gateway, context).await?;
     }
     let view = view(context, &uid);
-    let main_agent = main_agent(&gateway, context).await?;
+    let main_agent = main_agent(&gateway, context).await;
     let mut judgements = judge(
         &gateway.spec.url,
         problem.as_ref(),
         &view,
         was_ready(&gateway),
     );
-    judgements.push(main_agent);
+    judgements.push(main_agent.judgement);
     judgements.push(pause::judge_gateway(
         &gateway,
         pending(&gateway, context).unwrap_or_default(),
@@ -141,21 +145,32 @@ async fn release_kept(
 }
 
 /// The agent of role Main: the declared one, or one that a person applied.
-async fn main_agent(gateway: &Gateway, context: &Context) -> Result<Judgement, ReconcileError> {
-    let name = GatewayName {
+async fn main_agent(gateway: &Gateway, context: &Context) -> Owned {
+    let name = name_of(gateway);
+    let agents = context.world.agents_directly_on(&name);
+    // One of another namespace is nobody's to speak of here.
+    let own = agents
+        .iter()
+        .map(|agent| &**agent)
+        .filter(|agent| agent.namespace().as_ref() == Some(&name.namespace));
+    owned::reconcile(gateway, seats::holder(Role::Main, own), context).await
+}
+
+fn name_of(gateway: &Gateway) -> GatewayName {
+    GatewayName {
         name: gateway.name_any(),
         namespace: gateway.namespace().unwrap_or_default(),
-    };
-    let agents = context.world.agents_directly_on(&name);
-    let main = agents
-        .iter()
-        .find(|agent| agent.spec.role == Role::Main && !seats::waits(agent));
-    owned::reconcile(gateway, main.map(|agent| &**agent), context).await
+    }
 }
 
 /// How many Agents wait for the end of the pause that the Gateway is under.
 fn pending(gateway: &Gateway, context: &Context) -> Option<usize> {
-    let agents = context.world.claims_on(&gateway.uid().unwrap_or_default());
+    let mut agents: HashSet<_> = context
+        .world
+        .agents_on(&name_of(gateway))
+        .into_iter()
+        .collect();
+    agents.extend(context.world.claims_on(&gateway.uid().unwrap_or_default()));
     let waits = |agent: &Agent| {
         let pending = agent.status.as_ref().map(|status| &status.pending);
         agent.metadata.deletion_timestamp.is_some() || pending.is_some_and(|it| !it.is_empty())

@@ -112,6 +112,7 @@ impl World {
             agent.map(|agent| {
                 (
                     is_ready(agent),
+                    seats::is_accepted(agent),
                     claimed(agent),
                     agent
                         .status
@@ -129,6 +130,11 @@ impl World {
         let edited = after.is_none_or(|after| is_another(before.map(|before| &**before), after));
         if edited && let Some(agent) = before.or(after) {
             self.touch_owner(agent);
+        }
+        // What kept it from its place may have changed before this could be seen.
+        let waits = |agent: Option<&Arc<Agent>>| agent.is_some_and(|agent| seats::waits(agent));
+        if let Some(agent) = after.filter(|_| waits(after) && !waits(before)) {
+            self.touch_agents([ObjectRef::from_obj(&**agent)]);
         }
         let seat = |agent: Option<&Arc<Agent>>| agent.and_then(|agent| claim_to_a_seat(agent));
         if seat(before) != seat(after) {
@@ -179,6 +185,11 @@ impl World {
                 .iter()
                 .map(|board| ObjectRef::new(&board.name).within(&namespace)),
         );
+        let board = agent.spec.board_ref.as_ref();
+        let board = board.and_then(|board| self.board(board, &namespace));
+        if let Ok(gateway) = admission::gateway_of(agent, board.as_deref()) {
+            self.touch_counting(&ObjectRef::new(&gateway.name).within(&gateway.namespace));
+        }
         for place in agent.status.iter().flat_map(|status| &status.places) {
             let gateway = ObjectRef::new(&place.gateway.name).within(&place.gateway.namespace);
             if is_gone {

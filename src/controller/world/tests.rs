@@ -190,7 +190,7 @@ async fn who_waits_for_an_id_is_reconciled_when_its_holder_goes() {
         .get(&ObjectRef::new("r1").within("team"))
         .unwrap();
     bench.world.agent_changed(&Change::Gone(holder));
-    assert_eq!(bench.touched().await, ["a:rival", "b:red"]);
+    assert_eq!(bench.touched().await, ["a:rival", "b:red", "g:main"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -246,7 +246,7 @@ async fn who_waits_for_a_place_is_reconciled_when_one_may_be_free_and_nobody_els
         .get(&ObjectRef::new("r1").within("team"))
         .unwrap();
     bench.world.agent_changed(&Change::Gone(seated));
-    assert_eq!(bench.touched().await, ["a:r3", "b:red"]);
+    assert_eq!(bench.touched().await, ["a:r3", "b:red", "g:main"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -109,7 +109,8 @@ fn longest(waiting: usize) -> Duration {
 pub(super) struct Hands {
     pub(super) members: Members,
     pub(super) budget: Budget,
-    /// Agents that were there once and then were not: somebody else may have deleted them. Those that come back are taken out.
+    /// Agents that this writer has deleted, or that were there once and then were not, so that somebody else may have deleted them. Those
+    /// that come back are taken out.
     pub(super) missing: BTreeSet<String>,
     /// A deletion that an operator before this one began, or one whose answer was lost, may not have reached the document yet.
     pub(super) deletion_may_be_under_way: bool,

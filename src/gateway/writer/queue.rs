@@ -8,6 +8,9 @@ use tokio::time::Instant;
 use super::super::{EntryWish, WriteError};
 use super::{Applied, Deleted, Released};
 
+/// Deletions that are written down together before the first of them is made; well below what a journal keeps.
+const WRITTEN_AHEAD: usize = 100;
+
 /// One agent's wish and who waits for it.
 #[derive(Debug)]
 pub(super) struct WishJob {
@@ -99,7 +102,7 @@ impl Queue {
             .min()
     }
 
-    /// The agents whose deletions wait.
+    /// Agents whose deletions wait, the first [`WRITTEN_AHEAD`] of them.
     pub(super) fn deletions(&self) -> BTreeSet<String> {
         self.jobs
             .iter()
@@ -107,6 +110,7 @@ impl Queue {
                 Job::Delete(job) => Some(job.agent_id.clone()),
                 _ => None,
             })
+            .take(WRITTEN_AHEAD)
             .collect()
     }
 

@@ -56,6 +56,8 @@ impl Hands {
             let link = self.link().await?;
             match link.agents_delete(agent_id, delete_files).await {
                 Ok(deletion) => {
+                    // A journal forgets the oldest; this process does not.
+                    self.missing.insert(agent_id.to_owned());
                     if deletion.purge_failed {
                         tracing::warn!(
                             agent_id,

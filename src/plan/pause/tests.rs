@@ -4,7 +4,7 @@ use super::*;
 use crate::api::{
     AgentSpec, BoardSpec, GatewaySpec,
     agent::ChecklistStatus,
-    condition::{ACCEPTED, FILES_SYNCED, READY, REGISTERED},
+    condition::{ACCEPTED, FILES_SYNCED, HEARTBEAT_CONFIGURED, READY, REGISTERED},
 };
 use crate::plan::render::{FileName, Rendered};
 
@@ -113,7 +113,7 @@ fn what_changed_since_waits_by_name_but_not_what_is_the_agents_own() {
 }
 
 #[test]
-fn ready_says_what_it_said_last_and_the_heartbeat_that_it_is_off() {
+fn ready_says_what_it_said_last_and_an_outage_is_not_told_on() {
     let mut status = AgentStatus::default();
     let before = [
         Judgement::holds(ACCEPTED, Reason::Accepted, "It is."),
@@ -123,35 +123,46 @@ fn ready_says_what_it_said_last_and_the_heartbeat_that_it_is_off() {
     ];
     let now = Timestamp::UNIX_EPOCH;
     AGENT.merge(&mut status.conditions, before.to_vec(), Some(1), now);
-    for (is_silenced, heartbeat) in [(true, Reason::Disabled), (false, Reason::Configured)] {
-        let mut carried = carried_over(&status, is_silenced);
-        carried.push(Pause::Agent.judge(true, &[]));
+    let carried = |status: &AgentStatus| {
+        let mut judgements = carried_over(status);
+        judgements.push(Pause::Agent.judge(true, &[], None));
         let mut conditions = status.conditions.clone();
-        AGENT.merge(&mut conditions, carried, Some(2), now);
-        let ready = condition::find(&conditions, READY).unwrap();
-        assert_eq!(
-            (&*ready.status, ready.observed_generation),
-            ("True", Some(2))
-        );
-        let said = condition::find(&conditions, HEARTBEAT_CONFIGURED).unwrap();
-        assert_eq!(said.reason, heartbeat.as_str());
-        assert!(condition::is_true(&conditions, PAUSED));
-    }
+        AGENT.merge(&mut conditions, judgements, Some(2), now);
+        conditions
+    };
+    let conditions = carried(&status);
+    let ready = condition::find(&conditions, READY).unwrap();
+    assert_eq!(
+        (&*ready.status, ready.observed_generation),
+        ("True", Some(2))
+    );
+    assert!(condition::is_true(&conditions, PAUSED));
+
+    let away = Judgement::unknown(REGISTERED, Reason::GatewayUnreachable, "Away.");
+    condition::set(&mut status.conditions, away, Some(1), now);
+    let conditions = carried(&status);
+    let registered = condition::find(&conditions, REGISTERED).unwrap();
+    assert_eq!(registered.reason, "Pending");
 }
 
 #[test]
 fn the_message_says_whose_pause_it_is_and_what_waits() {
     let board = Pause::Board("desk".to_owned());
-    let said = board.judge(true, &["AGENTS.md".to_owned()]);
+    let said = board.judge(true, &["AGENTS.md".to_owned()], None);
     assert_eq!(said.reason, Reason::Board);
     assert_eq!(
         said.message,
-        "Board desk is paused: its agents do not beat and are left as they are. Until the pause ends these wait: AGENTS.md."
+        "Board desk is paused. The agent does not beat and is left as it is. Until the pause ends these wait: AGENTS.md."
     );
-    let said = Pause::Gateway("main".to_owned()).judge(false, &[]);
+    let said = Pause::Gateway("main".to_owned()).judge(false, &[], None);
     assert!(
         said.message.ends_with("when the pause ends."),
         "{}",
         said.message
+    );
+    let said = Pause::Agent.judge(true, &[], Some("Gateway main is not connected"));
+    assert_eq!(
+        said.message,
+        "This Agent is paused. Its heartbeat could not be switched off yet: Gateway main is not connected. Nothing else waits for the end of the pause."
     );
 }
