@@ -11,7 +11,7 @@ use super::file::FileSpec;
 use super::heartbeat::Heartbeat;
 use super::identity::Identity;
 use super::owned::OwnedAgent;
-use super::reference::{GatewayName, GatewayRef};
+use super::reference::{GatewayName, GatewayRef, Templates};
 use super::user::UserProfile;
 use super::{rule, schema};
 
@@ -109,6 +109,9 @@ pub struct BoardSpec {
     /// What the agents of this Board have where they do not say otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_defaults: Option<AgentDefaults>,
+    /// Templates for the files of this Board's agents that name no text of their own; key by key over the Gateway's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub templates: Option<Templates>,
     /// Whom the agents of this Board work for; field by field over the Gateway's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<UserProfile>,

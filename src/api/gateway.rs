@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::heartbeat::Heartbeat;
 use super::owned::OwnedAgent;
-use super::reference::SecretKeyRef;
+use super::reference::{SecretKeyRef, Templates};
 use super::user::UserProfile;
 use super::{rule, schema};
 
@@ -80,6 +80,9 @@ pub struct GatewaySpec {
     /// Heartbeat of the agents of this Gateway, where neither Board nor Agent says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<Heartbeat>,
+    /// Templates for the files of this Gateway's agents that name no text of their own, key by key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub templates: Option<Templates>,
     /// An agent for the gateway as a whole: an Agent of role `Main`, called after the Gateway and `-main`, is made and owned. `{}` makes one with nothing but defaults. Removed here, it is deleted. It is never the gateway's own `main`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub main_agent: Option<OwnedAgent>,

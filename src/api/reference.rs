@@ -30,6 +30,23 @@ pub struct ConfigMapKeyRef {
     pub key: String,
 }
 
+/// A ConfigMap in the same namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapRef {
+    /// Name of the ConfigMap, in the namespace of this object.
+    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rule::object_name()))]
+    pub name: String,
+}
+
+/// Templates that take the place of the built-in ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Templates {
+    /// A ConfigMap whose keys are names of files, `SOUL.md` for all agents or `lead.SOUL.md` for those of one role, and `HEARTBEAT.md` for the heartbeat checklist.
+    pub config_map_ref: ConfigMapRef,
+}
+
 /// A Gateway, in this namespace or in one whose Gateway allows ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -12,5 +12,6 @@ pub mod names;
 pub mod owned;
 pub mod pause;
 pub mod render;
+pub mod replacement;
 pub mod retry;
 pub mod seats;

@@ -30,5 +30,6 @@ mod roles;
 mod samples;
 mod secrets;
 mod team;
+mod templates;
 mod tenancy;
 mod world;

@@ -28,6 +28,7 @@ use crate::{
         entry::{self, Keys},
         pause,
         render::Workspace,
+        replacement,
     },
 };
 
@@ -193,7 +194,8 @@ impl<'a> Visit<'a> {
         ) {
             desired.context.workspace_path.clone_from(path);
         }
-        let texts = match text::gather(&self.agent, &desired, self.context).await? {
+        let maps = replacement::maps(accepted.board.as_deref(), &accepted.gateway);
+        let texts = match text::gather(&self.agent, &desired, &maps, self.context).await? {
             Ok(texts) => texts,
             Err(judgement) => return Err(self.stop(judgement)),
         };

@@ -3,7 +3,11 @@
 use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 
 use crate::{
-    api::{Agent, Board, file::FileSpec, reference::GatewayName},
+    api::{
+        Agent, Board, Gateway,
+        file::FileSpec,
+        reference::{GatewayName, Templates},
+    },
     kube::index::Index,
     plan::{admission, agent_id},
 };
@@ -21,6 +25,7 @@ pub(super) struct References {
     pub(super) agents_of_claim: Index<String, ObjectRef<Agent>>,
     pub(super) agents_of_config_map: Index<Key, ObjectRef<Agent>>,
     pub(super) boards_of_config_map: Index<Key, ObjectRef<Board>>,
+    pub(super) gateways_of_config_map: Index<Key, ObjectRef<Gateway>>,
 }
 
 impl References {
@@ -32,8 +37,25 @@ impl References {
         self.boards_of_gateway.set(&reference, [gateway]);
         let defaults = board.spec.agent_defaults.as_ref();
         let files = defaults.map_or(&[][..], |defaults| &defaults.files);
-        self.boards_of_config_map
-            .set(&reference, config_maps(files, &namespace));
+        let templates = board.spec.templates.as_ref();
+        let config_maps = config_maps(files, &namespace)
+            .into_iter()
+            .chain(template_map(templates, &namespace));
+        self.boards_of_config_map.set(&reference, config_maps);
+    }
+
+    /// Takes in what a Gateway mentions.
+    pub(super) fn set_gateway(&mut self, gateway: &Gateway) {
+        let namespace = gateway.namespace().unwrap_or_default();
+        let templates = template_map(gateway.spec.templates.as_ref(), &namespace);
+        self.gateways_of_config_map
+            .set(&ObjectRef::from_obj(gateway), templates);
+    }
+
+    /// Forgets a Gateway.
+    pub(super) fn remove_gateway(&mut self, gateway: &Gateway) {
+        self.gateways_of_config_map
+            .remove(&ObjectRef::from_obj(gateway));
     }
 
     /// Forgets a Board.
@@ -86,6 +108,11 @@ pub(super) fn ids(agent: &Agent) -> Vec<String> {
         ids.push(derived);
     }
     ids
+}
+
+fn template_map(templates: Option<&Templates>, namespace: &str) -> Option<Key> {
+    let name = &templates?.config_map_ref.name;
+    Some((namespace.to_owned(), name.clone()))
 }
 
 fn config_maps(files: &[FileSpec], namespace: &str) -> Vec<Key> {

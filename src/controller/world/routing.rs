@@ -1,6 +1,6 @@
 //! Who has to be reconciled when an object changes. The caches hold the change already when it comes here.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Resource, ResourceExt, core::PartialObjectMeta, runtime::reflector::ObjectRef};
@@ -28,6 +28,7 @@ impl World {
                 after,
                 listed,
             } => {
+                self.references().set_gateway(after);
                 self.latest_gateways.shown(after);
                 if is_news(before.as_deref(), after) {
                     let gateway = ObjectRef::from_obj(&**after);
@@ -36,6 +37,7 @@ impl World {
                 (after, is_another(before.as_deref(), after))
             }
             Change::Gone(gateway) => {
+                self.references().remove_gateway(gateway);
                 self.latest_gateways
                     .forget(gateway.meta().uid.as_deref().unwrap_or_default());
                 (gateway, true)
@@ -256,19 +258,29 @@ impl World {
             Change::Invalid(_) => return,
         };
         let key = key(&**config_map);
-        let agents = {
+        let gateways = self.references().gateways_of_config_map.get(&key);
+        let through_gateways = gateways.iter().flat_map(|gateway| {
+            let (namespace, name) = key_of(gateway);
+            self.agents_on(&GatewayName { name, namespace })
+        });
+        let mut agents: HashSet<_> = through_gateways.collect();
+        {
             let references = self.references();
             let boards = references.boards_of_config_map.get(&key);
             let through_boards = boards
                 .iter()
                 .flat_map(|board| references.agents_of_board.get(&key_of(board)));
-            references
-                .agents_of_config_map
-                .get(&key)
-                .into_iter()
-                .chain(through_boards)
-                .collect::<Vec<_>>()
-        };
+            agents.extend(references.agents_of_config_map.get(&key));
+            agents.extend(through_boards);
+        }
+        if !agents.is_empty() {
+            let (namespace, name) = &key;
+            tracing::info!(
+                config_map = format!("{namespace}/{name}"),
+                agents = agents.len(),
+                "a ConfigMap changed; the Agents that its texts may be for are compared"
+            );
+        }
         self.touch_agents(agents);
     }
 }

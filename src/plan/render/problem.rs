@@ -110,6 +110,12 @@ impl Problem {
         }
     }
 
+    /// The text that it is in; none where it concerns all files.
+    #[must_use]
+    pub fn text(&self) -> Option<Text> {
+        self.place().1
+    }
+
     /// The text, then the line; what concerns all files comes last.
     fn place(&self) -> (bool, Option<Text>, Option<usize>) {
         match self {

@@ -1,0 +1,85 @@
+//! Templates of Boards and Gateways: which text an agent gets, and whom a change reaches.
+
+use mission_operator::api::{Agent, Board, Gateway as GatewayObject};
+use serde_json::{Value, json};
+
+use crate::{
+    gateways::{checklist, read, shared},
+    team::{Team, agent_id, file, gateway_spec},
+    world::{file_is, run},
+};
+
+/// Makes or changes a ConfigMap.
+async fn texts(team: &Team, name: &str, data: Value) {
+    let config_map =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data});
+    team.apply(&config_map.to_string()).await;
+}
+
+#[test]
+fn templates_of_board_and_gateway_replace_built_in_texts_key_by_key_and_role_by_role() {
+    run(async {
+        let gateway = shared().await;
+        let team = Team::on(gateway, "styled").await;
+        let house =
+            |soul: &str| json!({"SOUL.md": soul, "lead.HEARTBEAT.md": "Look at {{ board_name }}."});
+        texts(&team, "house", house("{{ agent_name }} of the house.")).await;
+        let mut spec = gateway_spec(&gateway.url());
+        spec["templates"] = json!({"configMapRef": {"name": "house"}});
+        team.apply_spec::<GatewayObject>("main", spec).await;
+
+        // The Board's ConfigMap is not there yet.
+        let board = json!({"gatewayRef": {"name": "main"}, "lead": {}, "templates": {"configMapRef": {"name": "desk"}}});
+        team.apply_spec::<Board>("desk", board).await;
+        let worker = |files: Value| json!({"boardRef": {"name": "desk"}, "files": files});
+        team.apply_spec::<Agent>("clerk", worker(json!([]))).await;
+        let own = json!([{"name": "SOUL.md", "content": "My own."}]);
+        team.apply_spec::<Agent>("loner", worker(own)).await;
+        let said = team
+            .told::<Agent>("clerk", "FilesSynced", "False", "ConfigMapNotFound")
+            .await;
+        assert!(
+            said.contains("ConfigMap desk, which Board desk names"),
+            "{said}"
+        );
+
+        texts(
+            &team,
+            "desk",
+            json!({"lead.SOUL.md": "{{ agent_name }} leads."}),
+        )
+        .await;
+        let (clerk, loner, lead): (Agent, Agent, Agent) = tokio::join!(
+            team.ready("clerk"),
+            team.ready("loner"),
+            team.ready("desk-lead")
+        );
+        let soul = |agent: &Agent| file(agent, "SOUL.md");
+        assert_eq!(read(&soul(&clerk)), "clerk of the house.\n");
+        assert_eq!(read(&soul(&loner)), "My own.");
+        assert_eq!(read(&soul(&lead)), "desk-lead leads.\n");
+        assert_eq!(checklist(gateway, agent_id(&lead)).await, "Look at desk.\n");
+        let beat = checklist(gateway, agent_id(&clerk)).await;
+        assert!(
+            beat.as_str().unwrap().starts_with("# Heartbeat checklist"),
+            "{beat}"
+        );
+
+        // A change reaches those that use the key; a mistake is told by whose it is, and nothing is sent.
+        texts(&team, "house", house("{{ agent_name }} of the new house.")).await;
+        file_is(&soul(&clerk), |text| text == "clerk of the new house.\n").await;
+        assert_eq!(read(&soul(&loner)), "My own.");
+        assert_eq!(read(&soul(&lead)), "desk-lead leads.\n");
+        texts(&team, "house", house("{{ agent_nam }}")).await;
+        let said = team
+            .told::<Agent>("clerk", "FilesSynced", "False", "TemplateError")
+            .await;
+        assert!(said.contains("SOUL.md line 1"), "{said}");
+        assert!(
+            said.contains("SOUL.md comes from the templates of Gateway main."),
+            "{said}"
+        );
+        assert_eq!(read(&soul(&clerk)), "clerk of the new house.\n");
+        team.ready::<Agent>("loner").await;
+    });
+}
