@@ -236,6 +236,29 @@ async fn the_samples_are_taken_as_they_stand() {
     server.finish().await;
 }
 
+#[tokio::test]
+async fn the_manifests_in_the_readme_are_taken_as_they_stand() {
+    let server = Server::start("readme").await;
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let blocks = readme.split("```yaml\n").skip(1);
+    let mut kinds = Vec::new();
+    for block in blocks.filter_map(|block| block.split("```").next()) {
+        let objects: Vec<Value> = serde_saphyr::from_multiple(block).unwrap();
+        for object in objects
+            .iter()
+            .filter(|object| object["apiVersion"] == "mission.openclaw.dev/v1alpha1")
+        {
+            let kind = object["kind"].as_str().unwrap().to_owned();
+            let stored = server.create(&kind, &object["spec"]).await;
+            let stored = stored.unwrap_or_else(|causes| panic!("{kind}: {causes:?}"));
+            assert_eq!(stored["spec"], object["spec"], "a field is in no schema");
+            kinds.push(kind);
+        }
+    }
+    assert_eq!(kinds, ["Gateway", "Board", "Agent"]);
+    server.finish().await;
+}
+
 #[test]
 fn the_committed_definitions_are_those_of_the_types() {
     for folder in ["crds", "charts/mission-operator/files/crds"] {

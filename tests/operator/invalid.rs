@@ -49,10 +49,10 @@ fn an_object_that_does_not_parse_is_told_so_on_itself_and_the_others_go_on() {
         let kind = ApiResource::erase::<Agent>(&());
         let api: Api<DynamicObject> =
             Api::namespaced_with(world().await.client.clone(), &team.namespace, &kind);
-        let spec = json!({"role": "Lead", "gatewayRef": {"name": "main"}});
+        let spec = json!({"role": "Butler", "gatewayRef": {"name": "main"}});
         let old = DynamicObject::new("old", &kind).data(json!({"spec": spec}));
 
-        allow_roles(&json!(["Worker", "Lead"])).await;
+        allow_roles(&json!(["Worker", "Lead", "Main", "Butler"])).await;
         // The server goes by a changed definition some time after it says so.
         let stored = async {
             while api.create(&PostParams::default(), &old).await.is_err() {
@@ -77,7 +77,7 @@ fn an_object_that_does_not_parse_is_told_so_on_itself_and_the_others_go_on() {
         let found = wait_for(api.clone(), "old", "InvalidObject", PATIENCE, told).await;
         let conditions = &found.unwrap().unwrap().data["status"]["conditions"];
         let message = conditions[0]["message"].as_str().unwrap();
-        assert!(message.contains("Lead"), "{message}");
+        assert!(message.contains("Butler"), "{message}");
         assert!(message.contains("does not fit its schema"), "{message}");
         team.event("old", "Warning", "InvalidObject").await;
 

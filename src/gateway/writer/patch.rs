@@ -58,6 +58,7 @@ impl Hands {
             };
             batch.answer_existing(&config);
             self.missing.extend(batch.missing(&config));
+            self.forget_returned(&batch, &config).await;
             if self.create_returning(&mut batch, &config).await {
                 continue;
             }
@@ -118,6 +119,19 @@ impl Hands {
         self.settled(|_| true).await
     }
 
+    /// Takes those that were created out of the record of the deleted: by this process, or by one before it that was cut off then.
+    async fn forget_returned(&self, batch: &Batch, config: &Config) {
+        let mut back = self.recorded(Topic::DeletedAgents);
+        back.retain(|agent_id| {
+            let is_it = |wish: &&EntryWish| wish.may_be_created && wish.agent_id == *agent_id;
+            config.entry(agent_id).is_some() && batch.wishes().iter().any(is_it)
+        });
+        if let Err(error) = self.forget(Topic::DeletedAgents, &back).await {
+            // Should one of them be gone before the next try, it is created once more, which does no harm.
+            tracing::debug!(%error, agents = ?back, "still recorded as deleted");
+        }
+    }
+
     /// Creates those agents of this batch that come back under an id that the gateway has deleted, in the only way on which it
     /// forgets that; their wishes then take back what they do not want of it. Answers whether the document has changed.
     async fn create_returning(&mut self, batch: &mut Batch, config: &Config) -> bool {
@@ -164,10 +178,6 @@ impl Hands {
             }
         }
         self.missing.retain(|agent_id| !back.contains(agent_id));
-        if let Err(error) = self.forget(Topic::DeletedAgents, &back).await {
-            // Should one of them be gone before the next try, it is created once more, which does no harm.
-            tracing::debug!(%error, agents = ?back, "still recorded as deleted");
-        }
         !returning.is_empty()
     }
 
