@@ -15,15 +15,15 @@ use crate::{
     },
     controller::{
         context::Context,
-        owned::{self, Owned},
+        owned,
         runner::{Next, ReconcileError},
     },
     kube::apply,
     plan::{admission, pause, seats},
 };
 
-/// Time between two looks whether the name of the lead is free.
-const NAME_TAKEN_WAIT: Duration = Duration::from_mins(1);
+/// Time between two looks whether the name of the lead is free, and whether the API server takes it now.
+const LEAD_WAIT: Duration = Duration::from_mins(1);
 
 /// Reconciles one Board. Nothing of it is on a gateway, so it needs no finalizer.
 pub(super) async fn reconcile(
@@ -53,11 +53,8 @@ pub(super) async fn reconcile(
     next.gateway = (judgement.status == condition::Status::True).then_some(wanted);
     let agents = context.world.agents_of_board(&namespace, &board.name_any());
     let lead = seats::holder(Role::Lead, agents.iter().map(|agent| &**agent));
-    let Owned {
-        judgement: lead,
-        error,
-    } = owned::reconcile(&*board, lead, context).await;
-    let name_is_taken = lead.reason == Reason::NameTaken;
+    let lead = owned::reconcile(&*board, lead, context).await?;
+    let looks_again = matches!(lead.reason, Reason::NameTaken | Reason::AgentNotApplied);
     let judgements = vec![
         judgement,
         lead,
@@ -95,11 +92,8 @@ pub(super) async fn reconcile(
     if next != known {
         apply::patch_status(&context.clients.request, &*board, &next).await?;
     }
-    if let Some(error) = error {
-        return Err(error);
-    }
-    Ok(if name_is_taken {
-        Next::Within(NAME_TAKEN_WAIT)
+    Ok(if looks_again {
+        Next::Within(LEAD_WAIT)
     } else {
         Next::Change
     })

@@ -14,21 +14,13 @@ use crate::{
     plan::owned::{Owner, Step},
 };
 
-/// How the declared Agent stands, and what kept it from being brought about.
-#[derive(Debug)]
-pub(super) struct Owned {
-    pub(super) judgement: Judgement,
-    /// To be tried again, once the status says so.
-    pub(super) error: Option<ReconcileError>,
-}
-
 /// Brings the declared Agent of `object` about, and says how it stands. Where none is declared, `stand_in` may name one that has the role.
-/// An object that is being deleted declares none any more.
+/// An object that is being deleted declares none any more. One that is refused is not tried again before the owner's next turn.
 pub(super) async fn reconcile<'a, K>(
     object: &'a K,
     stand_in: Option<&Agent>,
     context: &Context,
-) -> Owned
+) -> Result<Judgement, ReconcileError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     Owner<'a>: From<&'a K>,
@@ -36,15 +28,17 @@ where
     let owner = Owner::from(object);
     let namespace = object.namespace().unwrap_or_default();
     match bring_about(&owner, &namespace, stand_in, context).await {
-        Ok(judgement) => Owned {
-            judgement,
-            error: None,
-        },
-        Err(error) => Owned {
-            judgement: owner.judge_failure(&error.to_string()),
-            error: Some(error),
-        },
+        Err(ReconcileError::Kubernetes(error)) if is_refusal(&error) => {
+            Ok(owner.judge_refusal(&error.to_string()))
+        }
+        ended => ended,
     }
+}
+
+/// Whether the API server does not take what is declared: a quota, a policy, or what a person set on the Agent. It is told on the owner,
+/// which goes on; everything else that goes wrong there passes, and is tried again.
+fn is_refusal(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422))
 }
 
 async fn bring_about(

@@ -161,9 +161,9 @@ impl<'a> Owner<'a> {
         }
     }
 
-    /// What the owner's condition says where the declared Agent could not be applied or removed.
+    /// What the owner's condition says where the API server does not take the declared Agent.
     #[must_use]
-    pub fn judge_failure(&self, error: &str) -> Judgement {
+    pub fn judge_refusal(&self, error: &str) -> Judgement {
         let message = format!(
             "Agent {} could not be brought about as declared here: {error}. Mend what is in the way; it is tried again.",
             self.agent_name

@@ -183,3 +183,30 @@ fn to_a_paused_gateway_nothing_is_written_and_deletions_wait_and_say_so() {
         assert_eq!(status.pending, None);
     });
 }
+
+#[test]
+fn a_namespace_that_goes_does_not_wait_for_the_pause_of_a_gateway_elsewhere() {
+    run(async {
+        let gateway = shared().await;
+        let owners = Team::on(gateway, "lending").await;
+        let open = json!({"allowedNamespaces": {"from": "All"}});
+        owners.patch_spec::<GatewayObject>("main", open).await;
+        let guests = Team::bare("lodging").await;
+        let spec = json!({"gatewayRef": {"name": "main", "namespace": "lending"}});
+        guests.apply_spec::<Agent>("guest", spec).await;
+        let guest: Agent = guests.ready("guest").await;
+        let before = entry(gateway, agent_id(&guest)).await;
+
+        let pause = json!({"paused": true});
+        owners.patch_spec::<GatewayObject>("main", pause).await;
+        guests
+            .told::<Agent>("guest", "Paused", "True", "Gateway")
+            .await;
+        guests.disband().await;
+        assert_eq!(entry(gateway, agent_id(&guest)).await, before);
+        let mut rpc = gateway.rpc().await.unwrap();
+        rpc.call("agents.delete", json!({"agentId": agent_id(&guest)}))
+            .await
+            .unwrap();
+    });
+}

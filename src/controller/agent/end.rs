@@ -78,7 +78,7 @@ pub(super) async fn end(
     } else {
         Obstacle::Away
     };
-    let tried = if waits_for_pause(gateway.as_deref()) {
+    let tried = if waits_for_pause(&agent, gateway.as_deref(), context) {
         // The time to try begins when the pause ends.
         context.obstacles.overcome(&uid, Obstacle::Away);
         context.obstacles.overcome(&uid, Obstacle::Failing);
@@ -281,10 +281,13 @@ async fn unmark(agent_id: &str, own: &mark::Mark, link: &Link) -> Result<bool, R
     Ok(true)
 }
 
-/// Whether the deletion waits for the end of a pause, and not for a gateway.
-fn waits_for_pause(gateway: Option<&Gateway>) -> bool {
-    gateway
-        .is_some_and(|gateway| gateway.spec.paused && gateway.metadata.deletion_timestamp.is_none())
+/// Whether the deletion waits for the end of a pause. Nothing waits for that whose Gateway or namespace goes too.
+fn waits_for_pause(agent: &Agent, gateway: Option<&Gateway>, context: &Context) -> bool {
+    let namespace = agent.namespace().unwrap_or_default();
+    !context.world.is_terminating(&namespace)
+        && gateway.is_some_and(|gateway| {
+            gateway.spec.paused && gateway.metadata.deletion_timestamp.is_none()
+        })
 }
 
 /// How long the deletion may still wait for the gateway: as long as it is paused, long while it is only away, short when the Gateway or the namespace goes too.
@@ -311,7 +314,7 @@ fn time_left(
             short(tried.min(age_of_deletion(gateway)))
         }
         // Somebody wants it to wait.
-        gateway if waits_for_pause(gateway) => Duration::MAX,
+        gateway if waits_for_pause(agent, gateway, context) => Duration::MAX,
         Some(_) => long.max(short(tried)),
     }
 }

@@ -44,9 +44,7 @@ pub(super) async fn end(gateway: &Gateway, context: &Context) -> Result<Next, Re
     } else {
         context.obstacles.overcome(&uid, Obstacle::Away);
     }
-    if let Some(error) = owned::reconcile(gateway, None, context).await.error {
-        return Err(error);
-    }
+    owned::reconcile(gateway, None, context).await?;
     let holders = holders(gateway, context).await?;
     if !holders.is_empty() {
         write_status(gateway, context, vec![waits_for(holders)]).await?;

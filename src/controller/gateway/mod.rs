@@ -26,7 +26,7 @@ use crate::{
     },
     controller::{
         context::Context,
-        owned::{self, Owned},
+        owned,
         runner::{Next, ReconcileError},
     },
     gateway::{Journal as _, LinkState, Released, Topic},
@@ -70,14 +70,14 @@ pub(super) async fn reconcile(
         release_kept(&gateway, context).await?;
     }
     let view = view(context, &uid);
-    let main_agent = main_agent(&gateway, context).await;
+    let main_agent = main_agent(&gateway, context).await?;
     let mut judgements = judge(
         &gateway.spec.url,
         problem.as_ref(),
         &view,
         was_ready(&gateway),
     );
-    judgements.push(main_agent.judgement);
+    judgements.push(main_agent);
     judgements.push(pause::judge_gateway(
         &gateway,
         pending(&gateway, context).unwrap_or_default(),
@@ -145,7 +145,7 @@ async fn release_kept(
 }
 
 /// The agent of role Main: the declared one, or one that a person applied.
-async fn main_agent(gateway: &Gateway, context: &Context) -> Owned {
+async fn main_agent(gateway: &Gateway, context: &Context) -> Result<Judgement, ReconcileError> {
     let name = name_of(gateway);
     let agents = context.world.agents_directly_on(&name);
     // One of another namespace is nobody's to speak of here.
