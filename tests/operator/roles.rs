@@ -249,3 +249,29 @@ fn a_second_lead_waits_and_a_worker_that_becomes_lead_gets_a_leads_files() {
         assert!(rules.contains("You are a worker agent"), "{rules}");
     });
 }
+
+#[test]
+fn a_lead_that_the_api_server_refuses_is_told_on_its_board_and_mended_once_it_can_be() {
+    run(async {
+        let team = Team::on(shared().await, "refused").await;
+        let board = |lead: serde_json::Value| json!({"gatewayRef": {"name": "main"}, "lead": lead});
+        team.apply_spec::<Board>("desk", board(json!({}))).await;
+        team.ready::<Agent>("desk-lead").await;
+        // Theirs and the Board's together are two texts for one file, which no schema takes.
+        let theirs = json!({"files": [{"name": "SOUL.md", "content": "theirs"}]});
+        team.patch_spec::<Agent>("desk-lead", theirs).await;
+        let soul = json!({"files": [{"name": "SOUL.md", "template": "{{ agent_name }} leads."}]});
+        team.apply_spec::<Board>("desk", board(soul)).await;
+        let said = team
+            .told::<Board>("desk", "LeadReady", "False", "AgentNotApplied")
+            .await;
+        assert!(said.contains("Agent desk-lead could not"), "{said}");
+        team.event("desk", "Warning", "AgentNotApplied").await;
+
+        team.patch_spec::<Agent>("desk-lead", json!({"files": null}))
+            .await;
+        team.ready::<Board>("desk").await;
+        let lead: Agent = team.ready("desk-lead").await;
+        assert_eq!(read(&file(&lead, "SOUL.md")), "desk-lead leads.\n");
+    });
+}
