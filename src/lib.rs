@@ -7,7 +7,8 @@
 //! - [`gateway`]: how we talk to OpenClaw. No Kubernetes types.
 //! - [`kube`]: how we talk to Kubernetes.
 //! - [`controller`]: the shell: gather, plan, execute, status.
-//! - [`server`]: HTTP for probes and metrics.
+//! - [`server`]: HTTP for probes and metrics, and the API that agents call.
+//! - [`presence`] and [`metrics`]: what server and controller share.
 //!
 //! Arrows: api <- plan <- controller -> kube, gateway; server -> kube, gateway, plan. `gateway`, `kube` and `plan` do not know each other.
 
@@ -21,6 +22,7 @@ pub mod gateway;
 pub mod kube;
 pub mod metrics;
 pub mod plan;
+pub mod presence;
 pub mod server;
 pub mod settings;
 pub mod telemetry;

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod agent;
+pub mod agent_api;
 pub mod agent_id;
 pub mod desired;
 pub mod entry;

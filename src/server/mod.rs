@@ -1,6 +1,7 @@
-//! HTTP for people and probes: `/livez`, `/readyz` and `/metrics`.
-//!
-//! Handlers answer from memory only. The API that agents call will stand beside this, on a port of its own.
+//! HTTP for people and probes: `/livez`, `/readyz` and `/metrics`; answered from memory only. The API that agents call stands
+//! beside this in [`agent_api`], on a port of its own.
+
+pub mod agent_api;
 
 use std::sync::{
     Arc,

@@ -1,0 +1,216 @@
+//! Whom the API knows: tokens by their digest, and the objects that its answers are made of. Filled by the controllers.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use ::kube::{Client, runtime::reflector::Store};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::{
+    api::{Agent, Board},
+    presence::{AgentKey, Presence},
+};
+
+/// SHA-256 of a token. A token has 256 random bits, so its digest gives nothing away and needs no salt.
+type TokenDigest = [u8; 32];
+
+/// What a token is worth.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It is this agent's.
+    Known(AgentKey),
+    /// It is nobody's.
+    Unknown,
+    /// Not all tokens were read since the start, so it cannot be told yet.
+    NotReadYet,
+}
+
+/// The objects, and the client to change them with.
+#[derive(Clone)]
+pub struct Objects {
+    /// All Agents.
+    pub agents: Store<Agent>,
+    /// All Boards.
+    pub boards: Store<Board>,
+    /// The API server.
+    pub client: Client,
+}
+
+#[derive(Default)]
+struct Tokens {
+    agents: HashMap<TokenDigest, AgentKey>,
+    digests: HashMap<String, HashSet<TokenDigest>>,
+}
+
+struct Inner {
+    tokens: RwLock<Tokens>,
+    all_read: AtomicBool,
+    objects: OnceLock<Objects>,
+    presence: Presence,
+}
+
+/// Whom the API knows. Cheap to clone.
+#[derive(Clone)]
+pub struct Directory(Arc<Inner>);
+
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Directory").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Objects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Objects").finish_non_exhaustive()
+    }
+}
+
+impl Directory {
+    /// Nobody is known.
+    #[must_use]
+    pub fn new(presence: Presence) -> Self {
+        Self(Arc::new(Inner {
+            tokens: RwLock::default(),
+            all_read: AtomicBool::new(false),
+            objects: OnceLock::new(),
+            presence,
+        }))
+    }
+
+    /// Where signs of life go.
+    #[must_use]
+    pub fn presence(&self) -> &Presence {
+        &self.0.presence
+    }
+
+    /// Gives the API the objects to answer from; once, when the caches are filled.
+    pub fn open(&self, objects: Objects) {
+        // A second opening would bring the same caches.
+        self.0.objects.set(objects).ok();
+    }
+
+    /// The objects; nothing before the caches are filled.
+    #[must_use]
+    pub fn objects(&self) -> Option<&Objects> {
+        self.0.objects.get()
+    }
+
+    /// Says that every token that there is was read, so that an unknown one is nobody's.
+    pub fn all_tokens_read(&self) {
+        self.0.all_read.store(true, Ordering::Release);
+    }
+
+    /// From now on exactly these tokens are the agent's.
+    pub fn set_tokens<'a>(
+        &self,
+        agent: &AgentKey,
+        valid: impl IntoIterator<Item = &'a SecretString>,
+    ) {
+        let valid: HashSet<_> = valid.into_iter().map(digest).collect();
+        let mut tokens = self
+            .0
+            .tokens
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        tokens.set(agent, valid);
+    }
+
+    /// These tokens are the agent's as well, beside those that are known.
+    pub fn add_tokens<'a>(
+        &self,
+        agent: &AgentKey,
+        valid: impl IntoIterator<Item = &'a SecretString>,
+    ) {
+        let mut tokens = self
+            .0
+            .tokens
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = tokens.digests.get(&agent.uid).cloned().unwrap_or_default();
+        all.extend(valid.into_iter().map(digest));
+        tokens.set(agent, all);
+    }
+
+    /// Forgets an agent that is gone.
+    pub fn forget(&self, uid: &str) {
+        let mut tokens = self
+            .0
+            .tokens
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        for digest in tokens.digests.remove(uid).unwrap_or_default() {
+            tokens.agents.remove(&digest);
+        }
+    }
+
+    /// Whose token this is. Looked up by digest, and compared in constant time.
+    #[must_use]
+    pub fn find(&self, token: &str) -> Found {
+        let asked: TokenDigest = Sha256::digest(token.as_bytes()).into();
+        let tokens = self.0.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        let found = tokens
+            .agents
+            .get_key_value(&asked)
+            .filter(|(known, _)| bool::from(known.ct_eq(&asked)));
+        match found {
+            Some((_, agent)) => Found::Known(agent.clone()),
+            None if self.0.all_read.load(Ordering::Acquire) => Found::Unknown,
+            None => Found::NotReadYet,
+        }
+    }
+}
+
+impl Tokens {
+    fn set(&mut self, agent: &AgentKey, valid: HashSet<TokenDigest>) {
+        for old in self.digests.remove(&agent.uid).unwrap_or_default() {
+            self.agents.remove(&old);
+        }
+        for digest in &valid {
+            self.agents.insert(*digest, agent.clone());
+        }
+        self.digests.insert(agent.uid.clone(), valid);
+    }
+}
+
+fn digest(token: &SecretString) -> TokenDigest {
+    Sha256::digest(token.expose_secret().as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(uid: &str) -> AgentKey {
+        AgentKey {
+            namespace: "team".to_owned(),
+            name: uid.to_owned(),
+            uid: uid.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_token_is_worth_what_was_said_of_it_last() {
+        let directory = Directory::new(Presence::new().0);
+        let token = |text: &str| SecretString::from(text.to_owned());
+        let (old, new) = (token("old"), token("new"));
+        assert_eq!(directory.find("old"), Found::NotReadYet);
+        directory.all_tokens_read();
+        assert_eq!(directory.find("old"), Found::Unknown);
+
+        directory.set_tokens(&key("a"), [&old]);
+        directory.add_tokens(&key("a"), [&new]);
+        assert_eq!(directory.find("old"), Found::Known(key("a")));
+        assert_eq!(directory.find("new"), Found::Known(key("a")));
+        directory.set_tokens(&key("a"), [&new]);
+        assert_eq!(directory.find("old"), Found::Unknown);
+        directory.forget("a");
+        assert_eq!(directory.find("new"), Found::Unknown);
+    }
+}
