@@ -38,6 +38,20 @@ pub struct RunArgs {
     )]
     pub http_address: String,
 
+    /// Address of the API that agents call.
+    #[arg(
+        long,
+        env = "MISSION_AGENT_API_ADDRESS",
+        default_value = "0.0.0.0:8081",
+        value_name = "IP:PORT"
+    )]
+    pub agent_api_address: String,
+
+    /// Where agents reach that API, as seen from their gateways: http://HOST[:PORT][/PATH]. A Gateway's spec.agentApiUrl wins. Without
+    /// either, agents are not told of the API.
+    #[arg(long, env = "MISSION_AGENT_API_URL", value_name = "URL")]
+    pub agent_api_url: Option<String>,
+
     /// How log lines are written.
     #[arg(long, env = "MISSION_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

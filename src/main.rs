@@ -9,7 +9,8 @@ use mission_operator::{
     cli::{Cli, Command, CrdArgs},
     controller, kube,
     metrics::Metrics,
-    server::{self, Readiness},
+    presence::Presence,
+    server::{self, Readiness, agent_api::Directory},
     settings::Settings,
     telemetry, unwind,
 };
@@ -36,7 +37,9 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     unwind::watch();
     let stop = CancellationToken::new();
     tokio::spawn(signalled(stop.clone())?);
-    let (metrics, readiness) = (Metrics::default(), Readiness::default());
+    let (presence, turned) = Presence::new();
+    let (metrics, readiness) = (Metrics::new(presence.clone()), Readiness::default());
+    let directory = Directory::new(presence);
     let listener = TcpListener::bind(settings.http_address)
         .await
         .with_context(|| format!("cannot listen on --http-address {}", settings.http_address))?;
@@ -45,7 +48,15 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     let served = tokio::spawn(served.into_future());
     let clients = kube::client::connect().await?;
-    let ended = controller::run(settings, clients, metrics, readiness, stop.clone()).await;
+    let ended = controller::run(
+        settings,
+        clients,
+        metrics,
+        readiness,
+        (directory, turned),
+        stop.clone(),
+    )
+    .await;
     stop.cancel();
     served.await??;
     tracing::info!("mission-operator ends");

@@ -5,15 +5,19 @@
 use std::sync::Arc;
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric},
     metrics::{
+        MetricType,
         counter::Counter,
         family::Family,
-        gauge::Gauge,
+        gauge::{ConstGauge, Gauge},
         histogram::{Histogram, exponential_buckets},
     },
     registry::Registry,
 };
+
+use crate::presence::Presence;
 
 /// A kind whose objects are reconciled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -84,7 +88,16 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::new(Presence::new().0)
+    }
+}
+
+impl Metrics {
+    /// Nothing counted yet; when each agent was last heard of is read from `presence` as it is asked for.
+    #[must_use]
+    pub fn new(presence: Presence) -> Self {
         let mut registry = Registry::default();
+        registry.register_collector(Box::new(LastSeen(presence)));
         let reconciles = Family::<ReconcileLabels, Counter>::default();
         // 5 ms to 5 min: from a converged look-up to a config write on a big roster.
         let reconcile_seconds = Family::<ControllerLabels, Histogram>::new_with_constructor(|| {
@@ -126,6 +139,27 @@ impl Default for Metrics {
             gateway_connected,
             plan_steps,
         }
+    }
+}
+
+/// When each agent was last heard of.
+#[derive(Debug)]
+struct LastSeen(Presence);
+
+impl Collector for LastSeen {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let mut family = encoder.encode_descriptor(
+            "mission_operator_agent_last_seen_timestamp_seconds",
+            "When the agent was last heard of, in seconds since 1970",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (agent, at) in self.0.all() {
+            let labels = [("namespace", agent.namespace), ("agent", agent.name)];
+            let metric = family.encode_family(&labels)?;
+            ConstGauge::new(at.as_second()).encode(metric)?;
+        }
+        Ok(())
     }
 }
 

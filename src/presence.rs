@@ -27,6 +27,21 @@ struct Known {
     last: Option<Timestamp>,
     /// Until when it counts as online, as its status says; `None` where the status says something else.
     online_until: Option<Timestamp>,
+    /// Time after a sign of life for which it counts as online, while it does.
+    window: Option<SignedDuration>,
+    /// Its next sign of life is no news to anybody.
+    expected: bool,
+}
+
+/// What the status of an agent says, as far as a sign of life can turn it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Online until this time after the last sign of life.
+    Online(SignedDuration),
+    /// Not online, or a sign of life is waited for: the next one is news.
+    Awaited,
+    /// Signs of life say nothing about it.
+    Unconcerned,
 }
 
 /// When each agent was last heard of. Cheap to clone.
@@ -56,10 +71,21 @@ impl Presence {
             return;
         }
         known.last = Some(at);
-        if known.online_until.is_none() {
+        if let Some(window) = known.window {
+            known.online_until = at.checked_add(window).ok();
+        }
+        if !known.expected {
             // Told once: a second sign before the status is written needs no second look. The end of the program is no loss.
+            known.expected = true;
             self.turned.send(agent.clone()).ok();
         }
+    }
+
+    /// A sign of life of which whoever looks at the agent now has read.
+    pub fn recall(&self, agent: &AgentKey, at: Timestamp) {
+        let mut all = self.lock();
+        let known = all.entry(agent.clone()).or_default();
+        known.last = known.last.max(Some(at));
     }
 
     /// When the agent was last heard of.
@@ -68,21 +94,32 @@ impl Presence {
         self.lock().get(agent)?.last
     }
 
-    /// What the status says from now on: online until this time unless it is heard of again, or `None`.
-    pub fn told(&self, agent: &AgentKey, window: Option<SignedDuration>) {
+    /// What the status says from now on.
+    pub fn told(&self, agent: &AgentKey, told: Told) {
         let mut all = self.lock();
         let known = all.entry(agent.clone()).or_default();
-        known.online_until = window.and_then(|window| known.last?.checked_add(window).ok());
+        known.expected = told != Told::Awaited;
+        known.window = match told {
+            Told::Online(window) => Some(window),
+            Told::Awaited | Told::Unconcerned => None,
+        };
+        known.online_until = known
+            .window
+            .and_then(|window| known.last?.checked_add(window).ok());
     }
 
-    /// Agents that are told to be online and were not heard of in time.
+    /// Agents that are told to be online and were not heard of in time; each once, until something is told of it again.
     #[must_use]
     pub fn overdue(&self, now: Timestamp) -> Vec<AgentKey> {
-        let all = self.lock();
-        let overdue = all
-            .iter()
-            .filter(|(_, known)| known.online_until.is_some_and(|until| until <= now));
-        overdue.map(|(agent, _)| agent.clone()).collect()
+        let mut overdue = Vec::new();
+        for (agent, known) in self.lock().iter_mut() {
+            if known.online_until.is_some_and(|until| until <= now) {
+                known.online_until = None;
+                known.window = None;
+                overdue.push(agent.clone());
+            }
+        }
+        overdue
     }
 
     /// All agents that were heard of, and when.
@@ -102,5 +139,41 @@ impl Presence {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<AgentKey, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_sign_of_life_that_is_news_has_the_agent_looked_at() {
+        let (presence, mut turned) = Presence::new();
+        let agent = AgentKey {
+            namespace: "team".to_owned(),
+            name: "a".to_owned(),
+            uid: "1".to_owned(),
+        };
+        let begin: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let at = |minutes| begin + SignedDuration::from_mins(minutes);
+        let mut is_news = |minutes| {
+            presence.seen(&agent, at(minutes));
+            turned.try_recv().is_ok()
+        };
+        assert!(is_news(0));
+        assert!(!is_news(1), "once is enough");
+        presence.told(&agent, Told::Online(SignedDuration::from_mins(5)));
+        assert!(!is_news(2));
+        assert!(presence.overdue(at(6)).is_empty(), "each sign counts anew");
+        assert_eq!(presence.overdue(at(7)), [agent.clone()]);
+        assert!(presence.overdue(at(8)).is_empty(), "told once");
+        presence.told(&agent, Told::Awaited);
+        assert!(is_news(9));
+        presence.told(&agent, Told::Unconcerned);
+        assert!(!is_news(10));
+        assert!(!is_news(4), "an older one is none");
+        assert_eq!(presence.last_seen(&agent), Some(at(10)));
+        presence.forget("1");
+        assert_eq!(presence.last_seen(&agent), None);
     }
 }

@@ -17,6 +17,10 @@ use crate::{
 pub struct Settings {
     /// Where probes and metrics are served.
     pub http_address: SocketAddr,
+    /// Where the API that agents call is served.
+    pub agent_api_address: SocketAddr,
+    /// Where agents reach it, where their Gateway does not say otherwise.
+    pub agent_api_url: Option<String>,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// Filter directives of the log.
@@ -63,15 +67,22 @@ pub enum SettingsError {
     },
     /// Not a socket address.
     #[error(
-        "--http-address is {value:?}: {source}. Write an IP address and a port, such as 0.0.0.0:8080 or [::]:8080"
+        "{flag} is {value:?}: {source}. Write an IP address and a port, such as 0.0.0.0:8080 or [::]:8080"
     )]
     Address {
+        /// The flag at fault.
+        flag: &'static str,
         /// What was given.
         value: String,
         /// What the parser said.
         #[source]
         source: std::net::AddrParseError,
     },
+    /// Not a URL that agents could call.
+    #[error(
+        "--agent-api-url is {0:?}: write http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], without user, query or fragment"
+    )]
+    AgentApiUrl(String),
     /// A number outside of its bounds.
     #[error("{flag} is {value}: write a number from {least} to {most}")]
     Number {
@@ -96,6 +107,8 @@ impl TryFrom<RunArgs> for Settings {
         // Taken apart without `..`: a new flag that nobody reads does not compile.
         let RunArgs {
             http_address,
+            agent_api_address,
+            agent_api_url,
             log_format,
             log,
             resync_interval,
@@ -106,15 +119,16 @@ impl TryFrom<RunArgs> for Settings {
             concurrency,
             config_writes_per_minute,
         } = args;
-        let http_address = http_address
-            .parse()
-            .map_err(|source| SettingsError::Address {
-                value: http_address,
-                source,
-            })?;
+        let http_address = address("--http-address", http_address)?;
+        let agent_api_address = address("--agent-api-address", agent_api_address)?;
+        if let Some(url) = &agent_api_url {
+            check_url(url)?;
+        }
         let cluster_id = cluster_id.as_deref().map(str::parse).transpose()?;
         Ok(Self {
             http_address,
+            agent_api_address,
+            agent_api_url,
             log_format,
             log,
             reconcile: ReconcileSettings {
@@ -133,6 +147,30 @@ impl TryFrom<RunArgs> for Settings {
                 30,
             )?,
         })
+    }
+}
+
+fn address(flag: &'static str, value: String) -> Result<SocketAddr, SettingsError> {
+    value.parse().map_err(|source| SettingsError::Address {
+        flag,
+        value,
+        source,
+    })
+}
+
+/// The same that the schema asks of a Gateway's `agentApiUrl`: the URL stands in a line for a shell.
+fn check_url(url: &str) -> Result<(), SettingsError> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~/-:[]".contains(&byte);
+    let rest = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"));
+    let is_url = rest.is_some_and(|rest| {
+        !rest.is_empty() && !rest.starts_with('/') && rest.bytes().all(is_plain)
+    });
+    if is_url {
+        Ok(())
+    } else {
+        Err(SettingsError::AgentApiUrl(url.to_owned()))
     }
 }
 
@@ -210,6 +248,8 @@ mod tests {
             (["--resync-interval", "0s"], "--resync-interval"),
             (["--unreachable-after", "-5m"], "--unreachable-after"),
             (["--http-address", "localhost"], "--http-address"),
+            (["--agent-api-address", "8081"], "--agent-api-address"),
+            (["--agent-api-url", "http://a b"], "--agent-api-url"),
             (["--concurrency", "0"], "--concurrency"),
             (
                 ["--config-writes-per-minute", "31"],

@@ -1,6 +1,8 @@
 //! `Agent`: one OpenClaw agent on one gateway, with its files, model, heartbeat and session.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,9 @@ use super::file::FileSpec;
 use super::heartbeat::Heartbeat;
 use super::identity::Identity;
 use super::reference::{BoardRef, GatewayName, GatewayRef};
+use super::session::{SessionReset, SessionSpec};
+use super::token::TokenSpec;
+use super::wake::{WakeSpec, WakeStatus};
 use super::{rule, schema};
 
 /// What an Agent is to be.
@@ -41,6 +46,11 @@ use super::{rule, schema};
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].reason"
     ),
+    printcolumn(
+        name = "Online",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Online')].status"
+    ),
     printcolumn(name = "Role", type_ = "string", json_path = ".spec.role"),
     printcolumn(name = "Board", type_ = "string", json_path = ".spec.boardRef.name"),
     printcolumn(name = "Gateway", type_ = "string", json_path = ".status.gateway.name"),
@@ -54,6 +64,12 @@ use super::{rule, schema};
         name = "Model",
         type_ = "string",
         json_path = ".spec.model",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Last-Seen",
+        type_ = "date",
+        json_path = ".status.lastSeenTime",
         priority = 1
     ),
     printcolumn(
@@ -103,6 +119,15 @@ pub struct AgentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::files")]
     pub files: Vec<FileSpec>,
+    /// The agent's main session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionSpec>,
+    /// When the agent is woken with a message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake: Option<WakeSpec>,
+    /// The token with which the agent calls the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenSpec>,
     /// What becomes of the agent on the gateway when this object is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
@@ -154,7 +179,7 @@ pub struct AgentStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Accepted`, `Registered`, `ModelAvailable`, `HeartbeatConfigured`, `FilesSynced`, `Paused`, `Ready`; `Reconciling` and `Stalled`.
+    /// `Accepted`, `TokenReady`, `Registered`, `ModelAvailable`, `HeartbeatConfigured`, `FilesSynced`, `Woken`, `Online`, `Paused`, `Ready`; `Reconciling` and `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -188,6 +213,26 @@ pub struct AgentStatus {
     /// SHA-256, in hex, of these keys and their values as last confirmed: tells an edit on the gateway from a change of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry_sha256: Option<String>,
+    /// The Secret that holds the agent's token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_secret_name: Option<String>,
+    /// The values of fields and annotations that act once, as last acted on: `token.rotate`, `session.reset`, `wake.now`, and the
+    /// annotations `rotate-token`, `reset-session`, `wake`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<BTreeMap<String, String>>,
+    /// Label of the main session as last confirmed by the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_label: Option<String>,
+    /// A reset of the main session that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_reset: Option<SessionReset>,
+    /// A wake-up that is under way, or was the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake: Option<WakeStatus>,
+    /// When the agent was last heard of, moved with other news only; the exact time is a metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub last_seen_time: Option<Time>,
     /// What is declared and waits for the end of a pause: `config entry`, names of files, `heartbeat checklist`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]

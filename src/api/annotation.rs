@@ -7,6 +7,21 @@ pub const RECONCILE_NOW: &str = "mission.openclaw.dev/reconcile-now";
 /// `"true"` on an Agent that is being deleted lets it go without waiting for a gateway that is away. What is on the gateway stays there.
 pub const FORCE_DELETE: &str = "mission.openclaw.dev/force-delete";
 
+/// Another value than before replaces the token of an Agent once, as `spec.token.rotate` does.
+pub const ROTATE_TOKEN: &str = "mission.openclaw.dev/rotate-token";
+
+/// Another value than before resets the main session of an Agent once, as `spec.session.reset` does.
+pub const RESET_SESSION: &str = "mission.openclaw.dev/reset-session";
+
+/// Another value than before wakes an Agent once, as `spec.wake.now` does.
+pub const WAKE: &str = "mission.openclaw.dev/wake";
+
+/// What an Agent is told when the annotation `wake` wakes it, in place of `spec.wake.message`.
+pub const WAKE_MESSAGE: &str = "mission.openclaw.dev/wake-message";
+
+/// On an agent's token Secret: when its newest token was minted.
+pub const MINTED_AT: &str = "mission.openclaw.dev/minted-at";
+
 /// On an Agent that a Board or a Gateway declares: SHA-256, in hex, of what was applied. Tells a field that is not declared any more from one that a person set.
 pub const DECLARED: &str = "mission.openclaw.dev/declared-sha256";
 

@@ -71,6 +71,10 @@ pub struct GatewaySpec {
     /// From which namespaces Boards and Agents may refer to this Gateway. Without it: only from its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
+    /// Where the agents of this Gateway reach the API that they call, as seen from the gateway's machine. Without it: what the operator's setting `--agent-api-url` says, else they are not told of the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = rule::agent_api_url()))]
+    pub agent_api_url: Option<String>,
     /// What happens to heartbeats of agents that are not ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign_heartbeats: Option<ForeignHeartbeats>,

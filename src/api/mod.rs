@@ -18,7 +18,10 @@ pub mod reason;
 pub mod reference;
 mod rule;
 mod schema;
+pub mod session;
+pub mod token;
 pub mod user;
+pub mod wake;
 
 pub use agent::{Agent, AgentSpec, AgentStatus};
 pub use board::{Board, BoardSpec, BoardStatus};

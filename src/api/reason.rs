@@ -57,6 +57,10 @@ reasons! {
     GatewayResolved => Fine,
     /// Agent: its references hold and its id is its own.
     Accepted => Fine,
+    /// Agent: its token stands in its Secret.
+    Issued => Fine,
+    /// Agent: the next token is on its way into the files; both are taken.
+    Rotating => Fine,
     /// Agent: the gateway confirmed the entry.
     Registered => Fine,
     /// Agent: the gateway lists the model.
@@ -74,6 +78,22 @@ reasons! {
     AgentReady => Fine,
     /// Board, Gateway: no such agent is declared.
     NotDeclared => Fine,
+    /// Agent: it was heard of in time.
+    Alive => Fine,
+    /// Agent: nothing was heard of it since the operator or the link came up.
+    NotHeardYet => Fine,
+    /// Agent: it has no heartbeat, or a pause keeps it from beating.
+    NoHeartbeat => Fine,
+    /// Agent: it fell silent. Never part of Ready: an agent that sleeps is not broken.
+    Silent => Progressing,
+    /// Agent: it was woken and showed life.
+    Woken => Fine,
+    /// Agent: it is being woken.
+    Waking => Fine,
+    /// Agent: nobody asked for it to be woken.
+    NotAsked => Fine,
+    /// Agent: it was woken several times and showed no life. Never part of Ready.
+    WakeGaveUp => Progressing,
     /// Paused by itself.
     Agent => Fine,
     /// Paused by its Board, or a Board by itself.

@@ -78,6 +78,20 @@ pub(super) fn every() -> Value {
     ])
 }
 
+/// Age at which a token is replaced. The minimum keeps a slip from writing a file every minute.
+pub(super) fn rotate_every() -> Value {
+    rules([
+        (
+            "self.matches('^[1-9][0-9]{0,4}[mh]$')",
+            "rotateEvery must be a whole number and one unit of m or h, for example 720h for thirty days",
+        ),
+        (
+            "!self.matches('^[1-9][0-9]{0,4}[mh]$') || duration(self) >= duration('10m')",
+            "rotateEvery must be at least 10m, because each rotation writes a file on the gateway; write 10m or more",
+        ),
+    ])
+}
+
 /// Begin of a window of the day.
 pub(super) fn start_time() -> Value {
     rules([(
@@ -160,6 +174,15 @@ pub(super) fn url() -> Value {
     rules([(
         format,
         "url must be ws://HOST[:PORT][/PATH] or wss://HOST[:PORT][/PATH], for example wss://openclaw.openclaw.svc:18789, without user, query or fragment",
+    )])
+}
+
+/// Where agents reach the operator. It stands in a line for a shell, so nothing that a shell would read.
+pub(super) fn agent_api_url() -> Value {
+    let format = "self.matches('^https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\])(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]*)?$')";
+    rules([(
+        format,
+        "agentApiUrl must be http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], for example http://mission-operator.mission-system:8080, without user, query or fragment",
     )])
 }
 

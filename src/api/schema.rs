@@ -31,6 +31,11 @@ pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// `metav1.Time`.
+pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "date-time"})
+}
+
 /// `metav1.LabelSelector` with bounds.
 pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

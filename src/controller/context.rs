@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::{api::core::v1::ObjectReference, jiff::Timestamp};
 use kube::ResourceExt;
 use tokio::time::Instant;
 
@@ -17,6 +17,7 @@ use crate::{
     kube::{client::Clients, events::Events},
     metrics::Metrics,
     plan::{mark::ClusterId, render::Renderer, retry},
+    server::agent_api::Directory,
     settings::ReconcileSettings,
 };
 
@@ -41,12 +42,17 @@ pub(super) struct Context {
     pub cluster_id: ClusterId,
     /// When the process began to reconcile.
     pub started: Instant,
+    /// Whom the API that agents call knows.
+    pub directory: Directory,
+    /// Where agents reach that API, where their Gateway does not say otherwise.
+    pub agent_api_url: Option<String>,
     /// What keeps objects from going on.
     pub obstacles: Obstacles,
     journals: Mutex<HashMap<String, Arc<StatusJournal>>>,
     readmitted: Mutex<HashMap<String, String>>,
     asks: Mutex<HashMap<String, String>>,
     resyncs: Mutex<HashMap<String, Resync>>,
+    heard_since: Mutex<HashMap<String, Timestamp>>,
 }
 
 /// When the Agents of one Gateway are compared with it next.
@@ -72,6 +78,8 @@ impl Context {
         renderer: Renderer,
         settings: ReconcileSettings,
         cluster_id: ClusterId,
+        directory: Directory,
+        agent_api_url: Option<String>,
     ) -> Self {
         Self {
             clients,
@@ -83,11 +91,14 @@ impl Context {
             settings,
             cluster_id,
             started: Instant::now(),
+            directory,
+            agent_api_url,
             obstacles: Obstacles::default(),
             journals: Mutex::default(),
             readmitted: Mutex::default(),
             asks: Mutex::default(),
             resyncs: Mutex::default(),
+            heard_since: Mutex::default(),
         }
     }
 
@@ -103,6 +114,22 @@ impl Context {
                 Some(down_since)
             }
             LinkState::Closed => Some(self.started),
+        }
+    }
+
+    /// Since when this gateway could tell of its agents without a break, as far as it was asked; `None` while it cannot.
+    pub(super) fn heard_since(&self, gateway_uid: &str) -> Option<Timestamp> {
+        let is_up = self.down_since(gateway_uid).is_none();
+        let mut all = self
+            .heard_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if is_up {
+            let since = all.entry(gateway_uid.to_owned());
+            Some(*since.or_insert_with(Timestamp::now))
+        } else {
+            all.remove(gateway_uid);
+            None
         }
     }
 
@@ -167,6 +194,8 @@ impl Context {
     /// Forgets an Agent that is gone.
     pub(super) fn forget_agent(&self, uid: &str) {
         self.obstacles.forget(uid);
+        self.directory.forget(uid);
+        self.directory.presence().forget(uid);
         for map in [&self.asks, &self.readmitted] {
             map.lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -202,6 +231,10 @@ impl Context {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(gateway_uid);
         self.resyncs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(gateway_uid);
+        self.heard_since
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(gateway_uid);

@@ -9,6 +9,7 @@ mod gateway;
 mod journal;
 mod obstacles;
 mod owned;
+mod presence;
 mod queue;
 mod report;
 mod runner;
@@ -26,12 +27,15 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::{sync::broadcast::error::RecvError, task::JoinSet};
+use tokio::{
+    sync::{broadcast::error::RecvError, mpsc},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::{
-    api::reference::GatewayName,
+    api::{Agent, reference::GatewayName},
     controller::{
         context::Context,
         queue::{Queue, Turn},
@@ -46,7 +50,11 @@ use crate::{
         mark::{ClusterId, InvalidClusterId},
         render::{BuiltInError, Renderer},
     },
-    server::Readiness,
+    presence::AgentKey,
+    server::{
+        Readiness,
+        agent_api::{Directory, Objects},
+    },
     settings::Settings,
 };
 
@@ -81,6 +89,7 @@ pub async fn run(
     clients: Clients,
     metrics: Metrics,
     readiness: Readiness,
+    (directory, turned): (Directory, mpsc::UnboundedReceiver<AgentKey>),
     stop: CancellationToken,
 ) -> Result<(), StartError> {
     let cluster_id = cluster_id(&settings, &clients).await?;
@@ -110,13 +119,32 @@ pub async fn run(
         renderer,
         settings.reconcile,
         cluster_id,
+        directory.clone(),
+        settings.agent_api_url,
     ));
-    tokio::spawn(watches.run_until_cancelled_owned(follow_links(Arc::clone(&context))));
+    tokio::spawn(
+        watches
+            .clone()
+            .run_until_cancelled_owned(follow_links(Arc::clone(&context))),
+    );
 
     // Reconciles that see half of the objects would judge wrongly: an id's older owner, a Board, a claim.
     if stop.run_until_cancelled(world.filled()).await.is_none() {
         return Ok(());
     }
+    let agents = world.agents.state();
+    let has_token = |agent: &Agent| {
+        let status = agent.status.as_ref();
+        status.is_some_and(|status| status.token_secret_name.is_some())
+    };
+    let with_tokens = agents.iter().filter(|agent| has_token(agent));
+    directory.expect_tokens(with_tokens.filter_map(|agent| agent.uid()));
+    directory.open(Objects {
+        agents: world.agents.clone(),
+        boards: world.boards.clone(),
+        client: context.clients.request.clone(),
+    });
+    tokio::spawn(watches.run_until_cancelled_owned(presence::follow(Arc::clone(&context), turned)));
     readiness.set_ready();
     tracing::info!(
         gateways = world.gateways.len(),
@@ -235,6 +263,10 @@ async fn follow_links(context: Arc<Context>) {
                 kind: PoolEventKind::ConfigChanged,
                 ..
             }) => {}
+            Ok(PoolEvent {
+                key,
+                kind: PoolEventKind::Alive(agent_id),
+            }) => presence::heard(&context, &key, &agent_id),
             Ok(PoolEvent {
                 key,
                 kind: PoolEventKind::Up | PoolEventKind::Restarted | PoolEventKind::Down,

@@ -33,6 +33,16 @@ pub(super) enum Next {
     Within(Duration),
 }
 
+impl Next {
+    /// The sooner of two.
+    pub(super) fn or_sooner(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Within(one), Self::Within(other)) => Self::Within(one.min(other)),
+            (Self::Change, next) | (next, Self::Change) => next,
+        }
+    }
+}
+
 /// Why a reconcile could not be finished. The object comes again with backoff.
 #[derive(Debug, Error)]
 pub(super) enum ReconcileError {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     AgentRow, CallError, Config, CronJob, Deletion, FileInfo, Link, Listing, Model, Patched,
-    Roster, Scratch,
+    Roster, Scratch, Session,
 };
 
 const READ: Duration = Duration::from_secs(15);
@@ -211,6 +211,58 @@ impl Link {
             });
         }
         Ok(answer.scratch())
+    }
+
+    /// Reads a session; `None` where there is none of this key.
+    pub async fn session(&self, key: &str) -> Result<Option<Session>, CallError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            #[serde(default)]
+            session: Option<Session>,
+        }
+        let answer: Answer = self
+            .call("sessions.describe", &json!({ "key": key }), READ)
+            .await?;
+        Ok(answer.session)
+    }
+
+    /// Sets or clears the label of a session, which is made where it is missing. The gateway does not look whether the agent of the key
+    /// is there; the caller does.
+    pub async fn session_label(&self, key: &str, label: Option<&str>) -> Result<(), CallError> {
+        let params = json!({ "key": key, "label": label });
+        let IgnoredAny = self.call("sessions.patch", &params, WRITE).await?;
+        Ok(())
+    }
+
+    /// Begins a session anew: what was said in it is archived. With `expected_id` only while the session is still that one.
+    pub async fn session_reset(
+        &self,
+        key: &str,
+        expected_id: Option<&str>,
+    ) -> Result<(), CallError> {
+        let mut params = json!({ "key": key, "reason": "reset" });
+        if let (Some(id), Some(params)) = (expected_id, params.as_object_mut()) {
+            params.insert("expectedSessionId".to_owned(), json!(id));
+        }
+        let IgnoredAny = self.call("sessions.reset", &params, WRITE).await?;
+        Ok(())
+    }
+
+    /// Gives an agent a message in a session, and begins a turn. The same `idempotency_key` again does nothing within five minutes.
+    pub async fn chat_send(
+        &self,
+        session_key: &str,
+        message: &str,
+        idempotency_key: &str,
+    ) -> Result<(), CallError> {
+        let params = json!({
+            "sessionKey": session_key,
+            "message": message,
+            "idempotencyKey": idempotency_key,
+            "deliver": false,
+        });
+        let IgnoredAny = self.call("chat.send", &params, WRITE).await?;
+        Ok(())
     }
 
     /// Lists the models that an agent may use.

@@ -41,7 +41,9 @@ pub use journal::{Journal, JournalError, Topic};
 pub use link::{GatewayEvent, Link, LinkState};
 pub use observed::Observed;
 pub use pool::{Pool, PoolEvent, PoolEventKind, PoolOptions};
-pub use reply::{AgentRow, CronJob, Deletion, FileInfo, Listing, Model, Patched, Roster, Scratch};
+pub use reply::{
+    AgentRow, CronJob, Deletion, FileInfo, Listing, Model, Patched, Roster, Scratch, Session,
+};
 pub use tls::{CertificateProblem, TlsOptions, Trust};
 pub use wish::{EntryWish, ForeignHeartbeats};
 pub use writer::{Applied, Deleted, Released, Writer};

@@ -43,7 +43,7 @@ pub struct PoolEvent {
 }
 
 /// What happened to a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PoolEventKind {
     /// It came up, and reaches the same process as before if it was up before.
     Up,
@@ -53,6 +53,8 @@ pub enum PoolEventKind {
     Down,
     /// The gateway's config document changed.
     ConfigChanged,
+    /// A heartbeat or another turn of this agent ended well.
+    Alive(Arc<str>),
 }
 
 /// All links of this operator. Clones share them.
@@ -326,6 +328,7 @@ async fn watch_slot(
                         slot.snapshot.forget();
                         PoolEventKind::ConfigChanged
                     }
+                    Ok(GatewayEvent::Alive(agent_id)) => PoolEventKind::Alive(agent_id),
                     Err(broadcast::error::RecvError::Closed) => return,
                 }
             }

@@ -104,6 +104,21 @@ pub struct CronJob {
     /// What it does.
     #[serde(default)]
     pub payload: CronPayload,
+    /// How it ran last.
+    #[serde(default)]
+    pub state: CronState,
+}
+
+/// How a job ran last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CronState {
+    /// Milliseconds since 1970 at which it ran last.
+    #[serde(default, deserialize_with = "whole_milliseconds")]
+    pub last_run_at_ms: Option<u64>,
+    /// How that ended: `ok`, `error`, `skipped`.
+    #[serde(default)]
+    pub last_run_status: Option<String>,
 }
 
 /// What a job does.
@@ -115,11 +130,33 @@ pub struct CronPayload {
 }
 
 impl CronJob {
+    /// When it ran last, in milliseconds since 1970, if that ended well.
+    #[must_use]
+    pub fn last_good_run(&self) -> Option<u64> {
+        let ended_well = self.state.last_run_status.as_deref() == Some("ok");
+        self.state.last_run_at_ms.filter(|_| ended_well)
+    }
+
     /// The agent whose heartbeat this job is.
     #[must_use]
     pub fn heartbeat_of(&self) -> Option<&str> {
         self.declaration_key.as_deref()?.strip_prefix("heartbeat:")
     }
+}
+
+/// One session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// The session's id; a reset keeps it.
+    #[serde(default)]
+    pub session_id: Option<String>,
+    /// Another one after each reset, where the gateway tells it.
+    #[serde(default)]
+    pub lifecycle_revision: Option<String>,
+    /// What it is called.
+    #[serde(default)]
+    pub label: Option<String>,
 }
 
 /// A heartbeat's checklist: the monitor's scratch.

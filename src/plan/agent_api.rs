@@ -219,3 +219,37 @@ fn curl(operation: Operation) -> String {
     });
     format!(r#"curl -sS {method}"$MISSION_API{path}"{token}{body}"#)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(role: Role, has_board: bool) -> String {
+        let access = Access {
+            base_url: "http://operator:8080/".to_owned(),
+            token: "t0ken".to_owned().into(),
+        };
+        tools(role, has_board, &access)
+    }
+
+    #[test]
+    fn an_agent_is_told_of_exactly_the_calls_that_it_may_make() {
+        for (role, has_board, calls) in [
+            (Role::Worker, false, 3),
+            (Role::Main, false, 3),
+            (Role::Worker, true, 5),
+            (Role::Lead, true, 9),
+        ] {
+            let text = told(role, has_board);
+            assert_eq!(text.matches("curl ").count(), calls, "{text}");
+        }
+        insta::assert_snapshot!(told(Role::Lead, true));
+    }
+
+    #[test]
+    fn the_token_stands_there_once() {
+        let text = told(Role::Lead, true);
+        assert_eq!(text.matches("t0ken").count(), 1);
+        assert!(text.contains("MISSION_API='http://operator:8080/api/v1/agent'"));
+    }
+}

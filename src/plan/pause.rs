@@ -159,6 +159,8 @@ pub fn carried_over(status: &AgentStatus) -> Vec<Judgement> {
         let status = match condition.status.as_str() {
             "True" => Status::True,
             "False" => Status::False,
+            // What Ready does not look at says why it is not known; that holds under a pause too.
+            _ if AGENT.informative.contains(&type_) => return None,
             _ => {
                 let waits = "Not compared while the pause lasts.";
                 return Some(Judgement::unknown(type_, Reason::Pending, waits));

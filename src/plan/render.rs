@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 use std::io;
 
 use minijinja::syntax::SyntaxConfig;
+use secrecy::{ExposeSecret, SecretString};
+
 use minijinja::{Environment, Error, ErrorKind, Template, UndefinedBehavior, Value};
 
 pub use context::{BoardContext, BoardRules, Context, IdentityContext, UserContext};
@@ -25,6 +27,16 @@ pub use file::{FileName, Policy, Source, UnknownName, Wanted};
 pub use problem::{Problem, RenderError, Text};
 
 use super::mark::Mark;
+
+/// What AGENTS.md ends with, whatever its text is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Tail {
+    /// The part that tells of the operator's API, with the agent's token. It goes only where the file is put back when it changes, so that
+    /// a rotation reaches it, and not behind a verbatim text.
+    pub api: Option<SecretString>,
+    /// The ownership mark.
+    pub mark: Option<Mark>,
+}
 
 /// Most characters of one file that the gateway shows to an agent: its `agents.defaults.bootstrapMaxChars`.
 ///
@@ -121,13 +133,13 @@ impl Renderer {
     ///
     /// `wanted` may name a file more than once; the last entry counts, so that users' files can follow the built-in ones.
     /// Texts from templates end in exactly one line break, unless they are empty; verbatim texts are left alone, but for
-    /// AGENTS.md, which gets `mark` as its last line. Without a `checklist` the built-in one is taken.
+    /// AGENTS.md, which ends with `tail`. Without a `checklist` the built-in one is taken.
     pub fn render(
         &self,
         context: &Context,
         wanted: &[Wanted],
         checklist: Option<&Source>,
-        mark: Option<&Mark>,
+        tail: &Tail,
     ) -> Result<Workspace, RenderError> {
         let variables = context.variables();
         let wanted: BTreeMap<FileName, &Wanted> =
@@ -142,7 +154,7 @@ impl Renderer {
                 Ok(text) => files.push(Rendered {
                     name: wanted.name,
                     policy: wanted.policy,
-                    text: marked(wanted.name, text, mark),
+                    text: tail.close(wanted, text),
                 }),
                 Err(found) => problems.extend(found),
             }
@@ -271,10 +283,21 @@ fn one_final_line_break(text: &str) -> String {
     }
 }
 
-fn marked(name: FileName, text: String, mark: Option<&Mark>) -> String {
-    match mark {
-        Some(mark) if name == FileName::Agents => mark.append(&text),
-        _ => text,
+impl Tail {
+    /// The whole text of a file.
+    fn close(&self, file: &Wanted, text: String) -> String {
+        if file.name != FileName::Agents {
+            return text;
+        }
+        let tells = file.policy == Policy::Enforce && !matches!(file.source, Source::Verbatim(_));
+        let text = match &self.api {
+            Some(api) if tells => format!("{text}\n{}", api.expose_secret()),
+            _ => text,
+        };
+        match &self.mark {
+            Some(mark) => mark.append(&text),
+            None => text,
+        }
     }
 }
 

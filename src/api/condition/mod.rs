@@ -37,6 +37,8 @@ pub const LEAD_READY: &str = "LeadReady";
 
 /// Agent: its references hold and its id is its own.
 pub const ACCEPTED: &str = "Accepted";
+/// Agent: its token stands in its Secret.
+pub const TOKEN_READY: &str = "TokenReady";
 /// Agent: the gateway has it.
 pub const REGISTERED: &str = "Registered";
 /// Agent: the gateway lists its model. Not part of Ready: the gateway accepts any name and may learn it later.
@@ -45,6 +47,11 @@ pub const MODEL_AVAILABLE: &str = "ModelAvailable";
 pub const HEARTBEAT_CONFIGURED: &str = "HeartbeatConfigured";
 /// Agent: the gateway has its files.
 pub const FILES_SYNCED: &str = "FilesSynced";
+
+/// Agent: it was woken, and showed life. Not part of Ready.
+pub const WOKEN: &str = "Woken";
+/// Agent: it was heard of in time. Not part of Ready.
+pub const ONLINE: &str = "Online";
 
 /// The conditions of one kind.
 #[derive(Clone, Copy, Debug)]
@@ -73,8 +80,14 @@ pub const BOARD: ConditionSet = ConditionSet {
 
 /// The conditions of an Agent.
 pub const AGENT: ConditionSet = ConditionSet {
-    required: &[ACCEPTED, REGISTERED, HEARTBEAT_CONFIGURED, FILES_SYNCED],
-    informative: &[MODEL_AVAILABLE, PAUSED],
+    required: &[
+        ACCEPTED,
+        TOKEN_READY,
+        REGISTERED,
+        HEARTBEAT_CONFIGURED,
+        FILES_SYNCED,
+    ],
+    informative: &[MODEL_AVAILABLE, WOKEN, ONLINE, PAUSED],
     ready_message: "The gateway confirmed the agent as declared.",
 };
 

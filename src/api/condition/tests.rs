@@ -38,10 +38,13 @@ fn all_conditions_are_there_from_the_first_visit_and_in_order() {
         types,
         [
             ACCEPTED,
+            TOKEN_READY,
             REGISTERED,
             HEARTBEAT_CONFIGURED,
             FILES_SYNCED,
             MODEL_AVAILABLE,
+            WOKEN,
+            ONLINE,
             PAUSED,
             READY,
             RECONCILING,

@@ -55,6 +55,8 @@ pub(super) async fn end(
         return let_go(&agent, context).await;
     };
     let uid = agent.uid().unwrap_or_default();
+    // Its calls are not answered any more.
+    context.directory.forget(&uid);
     let gateway = context
         .world
         .gateway_with_uid(&place.gateway, &place.gateway_uid);

@@ -6,6 +6,7 @@
 mod accept;
 mod end;
 mod execute;
+mod life;
 mod observe;
 mod outcome;
 mod own;
@@ -15,6 +16,7 @@ mod properties;
 mod rounds;
 mod status;
 mod text;
+mod token;
 mod visit;
 
 use std::sync::Arc;

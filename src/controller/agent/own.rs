@@ -21,6 +21,7 @@ use crate::{
         agent::{self as plan, Ownership},
         agent_id,
         entry::{self, Keys},
+        wake,
     },
 };
 
@@ -119,8 +120,17 @@ impl Visit<'_> {
             entry_sha256: Some(entry::digest(keys)),
             gateway: accepted.gateway_name.clone(),
         };
+        // An agent that is about to be made is woken when it is there; one that is found again is not.
+        let is_new = state == PlaceState::Claimed && self.status.places.is_empty();
+        let wake = match is_new {
+            true => wake::on_provision(&self.agent),
+            false => self.status.wake.take(),
+        };
         // Records of another place say nothing about this one.
         self.status = AgentStatus {
+            recorded: self.status.recorded.take(),
+            token_secret_name: self.status.token_secret_name.take(),
+            wake,
             observed_generation: self.status.observed_generation,
             conditions: std::mem::take(&mut self.status.conditions),
             agent_id: Some(accepted.agent_id.clone()),

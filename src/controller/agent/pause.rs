@@ -42,6 +42,7 @@ impl Visit<'_> {
 
     /// Leads through the pass. What is declared is judged as ever, but nothing of it is written.
     pub(super) async fn paused(&mut self, pause: &Pause) -> Result<Next, Stop> {
+        self.frozen = true;
         let place = self.status.places.first().cloned();
         let place = place.filter(|place| plan::is_confirmed(&self.status, place));
         for judgement in pause::carried_over(&self.status) {
@@ -52,6 +53,7 @@ impl Visit<'_> {
             (Some(place), _) => self.silence(place).await,
         };
         if silenced == Ok(true) {
+            self.silenced = true;
             self.judge(Judgement::holds(
                 HEARTBEAT_CONFIGURED,
                 Reason::Disabled,

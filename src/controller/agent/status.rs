@@ -8,7 +8,7 @@ use kube::Resource;
 use crate::{
     api::{
         Agent, AgentStatus,
-        condition::{self, FILES_SYNCED, Judgement, PAUSED, REGISTERED, Status},
+        condition::{self, FILES_SYNCED, Judgement, ONLINE, PAUSED, REGISTERED, Status, WOKEN},
         reason::Reason,
     },
     controller::{
@@ -73,6 +73,7 @@ impl Visit<'_> {
         if self.status == known {
             return Ok(());
         }
+        self.refresh_last_seen();
         let written =
             apply::patch_status(&self.context.clients.request, &*self.agent, &self.status).await?;
         self.announce(&known);
@@ -98,7 +99,22 @@ impl Visit<'_> {
                         _ => {}
                     }
                 }
-                Status::True if turned && [REGISTERED, FILES_SYNCED].contains(&judgement.type_) => {
+                // Not what became known first, or again after an interruption.
+                _ if judgement.type_ == ONLINE => {
+                    let was = before.map(|it| it.status.as_str());
+                    match (was, judgement.status) {
+                        (Some("False" | "Unknown"), Status::True) => {
+                            self.event("WentOnline", &judgement.message);
+                        }
+                        (Some("True" | "Unknown"), Status::False) => {
+                            self.event("WentOffline", &judgement.message);
+                        }
+                        _ => {}
+                    }
+                }
+                Status::True
+                    if turned && [REGISTERED, FILES_SYNCED, WOKEN].contains(&judgement.type_) =>
+                {
                     self.event(judgement.type_, &judgement.message);
                 }
                 Status::False if other_reason => self.context.warn(

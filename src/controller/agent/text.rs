@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
+use secrecy::SecretString;
 
 use crate::{
     api::{
@@ -16,7 +17,7 @@ use crate::{
     plan::{
         desired::{Desired, DesiredSource},
         mark::Mark,
-        render::{Context as Facts, FileName, Problem, Source, Text, Wanted, Workspace},
+        render::{Context as Facts, FileName, Problem, Source, Tail, Text, Wanted, Workspace},
         replacement::{self, TemplatesMap},
     },
 };
@@ -26,7 +27,7 @@ use crate::{
 pub(super) struct Texts {
     wanted: Vec<Wanted>,
     checklist: Option<Source>,
-    mark: Option<Mark>,
+    tail: Tail,
     /// Those that come from a ConfigMap with templates, and whose it is.
     replaced: BTreeMap<Text, String>,
 }
@@ -45,6 +46,7 @@ pub(super) async fn gather(
     agent: &Agent,
     desired: &Desired,
     maps: &[TemplatesMap],
+    api_part: Option<SecretString>,
     context: &Context,
 ) -> Result<Result<Texts, Judgement>, ReconcileError> {
     let replacements = match replacements(agent, maps, context).await? {
@@ -99,7 +101,10 @@ pub(super) async fn gather(
         wanted,
         checklist: Some(checklist),
         replaced: origins,
-        mark: desired.marked.then(|| mark(agent, context)),
+        tail: Tail {
+            api: api_part,
+            mark: desired.marked.then(|| mark(agent, context)),
+        },
     }))
 }
 
@@ -179,12 +184,7 @@ impl Texts {
     pub(super) fn render(&self, facts: &Facts, context: &Context) -> Result<Workspace, Judgement> {
         context
             .renderer
-            .render(
-                facts,
-                &self.wanted,
-                self.checklist.as_ref(),
-                self.mark.as_ref(),
-            )
+            .render(facts, &self.wanted, self.checklist.as_ref(), &self.tail)
             .map_err(|error| {
                 let too_large = error.problems().iter().all(|problem| {
                     matches!(

@@ -2,14 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
+use secrecy::SecretString;
 use tokio::time::Instant;
 
 use crate::{
     api::{
         Agent, AgentStatus,
         annotation::RECONCILE_NOW,
-        condition::{self, ACCEPTED, FILES_SYNCED, HEARTBEAT_CONFIGURED, Judgement, REGISTERED},
+        condition::{
+            self, ACCEPTED, FILES_SYNCED, HEARTBEAT_CONFIGURED, Judgement, REGISTERED, TOKEN_READY,
+        },
+        heartbeat::parse_every,
         reason::Reason,
     },
     controller::{
@@ -17,16 +22,18 @@ use crate::{
             AgentTurn,
             accept::{Accepted, accept},
             text::{self, Texts},
+            token::Token,
         },
         context::Context,
         gateway::down_for,
         runner::{Next, ReconcileError},
     },
-    gateway::{Link, LinkState, Observed},
+    gateway::{CronJob, Link, LinkState, Observed},
     plan::{
+        agent_api::{self, Access},
         desired::{Desired, desired},
         entry::{self, Keys},
-        pause,
+        once, pause,
         render::Workspace,
         replacement,
     },
@@ -45,6 +52,12 @@ pub(super) struct Visit<'a> {
     pub(super) judgements: Vec<Judgement>,
     /// The condition that an error would speak of.
     pub(super) phase: &'static str,
+    /// Time between two heartbeats, once it is known.
+    pub(super) every: Option<SignedDuration>,
+    /// A pause keeps the agent from beating.
+    pub(super) silenced: bool,
+    /// A pause holds everything: nothing is minted.
+    pub(super) frozen: bool,
     /// What is on the gateway was seen not to be as declared.
     pub(super) differs: bool,
 }
@@ -71,6 +84,8 @@ pub(super) struct Declared {
     pub(super) keys: Keys,
     pub(super) texts: Texts,
     pub(super) workspace: Workspace,
+    /// The agent's token; none while a pause keeps one from being minted.
+    pub(super) token: Option<Token>,
 }
 
 /// What the pass reconciles, once it is known.
@@ -97,14 +112,19 @@ impl<'a> Visit<'a> {
             status,
             judgements: Vec::new(),
             phase: ACCEPTED,
+            every: None,
+            silenced: false,
+            frozen: false,
             differs: false,
         }
     }
 
     /// Leads through the pass. The status is in the visit, whatever is answered.
     pub(super) async fn run(&mut self) -> Result<Next, ReconcileError> {
-        match self.converge().await {
-            Ok(next) | Err(Stop::Judged(next)) => Ok(next),
+        let ended = self.converge().await;
+        let online = self.judge_online();
+        match ended {
+            Ok(next) | Err(Stop::Judged(next)) => Ok(next.or_sooner(online)),
             Err(Stop::Failed(error)) if error.is_refusal() => {
                 let message = format!(
                     "Refused: {error}. Change the spec, or what is in the way on the gateway; it is looked at again at the next comparison."
@@ -117,6 +137,7 @@ impl<'a> Visit<'a> {
     }
 
     async fn converge(&mut self) -> Result<Next, Stop> {
+        once::begin(&self.agent, &mut self.status.recorded);
         if let Some(pause) = self.pause() {
             return self.paused(&pause).await;
         }
@@ -130,6 +151,7 @@ impl<'a> Visit<'a> {
             keys,
             texts,
             workspace,
+            token,
         } = self.declared().await?;
         self.phase = REGISTERED;
         let link = self.link(&accepted)?;
@@ -143,6 +165,7 @@ impl<'a> Visit<'a> {
             return Err(self.broken_config(&accepted));
         }
         let must_be_absent = self.own(&accepted, &link, &observed, &keys).await?;
+        self.recall_heartbeat(&observed, &accepted.agent_id);
         let monitor = observed
             .heartbeat_job(&accepted.agent_id)
             .map(|job| job.id.clone());
@@ -158,12 +181,29 @@ impl<'a> Visit<'a> {
         };
         self.rounds(&mut target, must_be_absent).await?;
         self.complete(&target);
+        let mut next = Next::Change;
+        if let Some(mut token) = token {
+            self.settle_token(&mut token).await?;
+            next = token.next_look();
+        }
         self.judge_model(&target).await;
-        let next = self.judge_heartbeat(&target);
-        if matches!(next, Next::Within(_)) {
+        let id = target.accepted.agent_id.clone();
+        self.session(&target.link, &id).await?;
+        next = next.or_sooner(self.wake(&target).await?);
+        let monitor = self.judge_heartbeat(&target);
+        if matches!(monitor, Next::Within(_)) {
             self.readmit(&target).await;
         }
-        Ok(next)
+        Ok(next.or_sooner(monitor))
+    }
+
+    /// The gateway's own record of the last heartbeat counts also where its event was missed.
+    fn recall_heartbeat(&self, observed: &Observed, id: &str) {
+        let ran = observed.heartbeat_job(id).and_then(CronJob::last_good_run);
+        let ran = ran.and_then(|ran| Timestamp::from_millisecond(i64::try_from(ran).ok()?).ok());
+        if let Some(ran) = ran {
+            self.context.directory.presence().recall(&self.key(), ran);
+        }
     }
 
     /// What is declared, where it is accepted and all of it can be rendered.
@@ -171,6 +211,11 @@ impl<'a> Visit<'a> {
         let accepted = match accept(&self.agent, self.context) {
             Ok(accepted) => accepted,
             Err(refusal) => {
+                // What was registered before stays on the gateway, and its token is taken as before.
+                if self.status.token_secret_name.is_some() {
+                    self.frozen = true;
+                    self.tokens().await?;
+                }
                 return Err(self.stop(Judgement::fails(ACCEPTED, refusal.reason, refusal.message)));
             }
         };
@@ -181,6 +226,8 @@ impl<'a> Visit<'a> {
         );
         self.judge(Judgement::holds(ACCEPTED, Reason::Accepted, accepted_text));
 
+        self.phase = TOKEN_READY;
+        let token = self.tokens().await?;
         self.phase = FILES_SYNCED;
         let mut desired = desired(
             &self.agent,
@@ -194,8 +241,18 @@ impl<'a> Visit<'a> {
         ) {
             desired.context.workspace_path.clone_from(path);
         }
+        let gateway = &accepted.gateway.spec;
+        let base_url = gateway.agent_api_url.as_ref();
+        if let Some(url) = base_url.or(self.context.agent_api_url.as_ref()) {
+            desired.context.base_url.clone_from(url);
+        }
+        let api = token
+            .as_ref()
+            .and_then(|token| self.api_part(&desired, token));
+        self.every = parse_every(&desired.heartbeat.every)
+            .and_then(|every| SignedDuration::try_from(every).ok());
         let maps = replacement::maps(accepted.board.as_deref(), &accepted.gateway);
-        let texts = match text::gather(&self.agent, &desired, &maps, self.context).await? {
+        let texts = match text::gather(&self.agent, &desired, &maps, api, self.context).await? {
             Ok(texts) => texts,
             Err(judgement) => return Err(self.stop(judgement)),
         };
@@ -208,7 +265,19 @@ impl<'a> Visit<'a> {
             desired,
             texts,
             workspace,
+            token,
         })
+    }
+
+    /// The part of AGENTS.md that tells the agent of the API, where it can be reached.
+    fn api_part(&self, desired: &Desired, token: &Token) -> Option<SecretString> {
+        let facts = &desired.context;
+        let access = Access {
+            base_url: facts.base_url.clone(),
+            token: token.for_files().clone(),
+        };
+        let is_served = !facts.base_url.is_empty();
+        is_served.then(|| agent_api::tools(facts.role, facts.board.is_some(), &access).into())
     }
 
     /// The link to the gateway, if it is up and can do what is needed.

@@ -27,6 +27,8 @@ use crate::{
     kube::client::Clients,
     metrics::{self, Metrics},
     plan::render::Renderer,
+    presence::Presence,
+    server::agent_api::Directory,
     settings::ReconcileSettings,
     unwind,
 };
@@ -178,6 +180,8 @@ async fn a_reconcile_that_panics_is_shown_on_its_object_and_heals_by_itself() {
         Renderer::new().unwrap(),
         settings,
         "c1".parse().unwrap(),
+        Directory::new(Presence::new().0),
+        None,
     ));
     let stop = CancellationToken::new();
     let part = Part {

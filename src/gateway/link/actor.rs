@@ -22,7 +22,7 @@ use super::super::{CallError, Device, Endpoint, LinkError, Pairing, pairing};
 use super::liveness::{Due, Liveness};
 use super::open::{Opened, Socket};
 use super::session::{Outgoing, Request, Session};
-use super::{GatewayEvent, LinkState, backoff, closing, open};
+use super::{GatewayEvent, LinkState, alive, backoff, closing, open};
 
 /// Frames that wait for the socket before new requests are left in the channel.
 const OUTBOX: usize = 64;
@@ -336,6 +336,11 @@ impl Connection {
             "config.changed" => {
                 // Nobody may be listening.
                 self.events.send(GatewayEvent::ConfigChanged).ok();
+            }
+            "cron" | "agent" => {
+                if let Some(agent_id) = alive::sign_of_life(name, payload) {
+                    self.events.send(GatewayEvent::Alive(agent_id)).ok();
+                }
             }
             "shutdown" => self.restart_announced = closing::announced(payload),
             _ => tracing::trace!(event = name, "event not used"),

@@ -4,6 +4,7 @@
 //! about time, `handshake` and `closing` read what the gateway says of itself. Typed calls are in `call`.
 
 mod actor;
+mod alive;
 mod backoff;
 mod closing;
 #[cfg(any(test, fuzzing))]
@@ -77,6 +78,8 @@ impl LinkState {
 pub enum GatewayEvent {
     /// The config document changed, and the running gateway has applied it. Several changes may come as one.
     ConfigChanged,
+    /// A heartbeat or another turn of this agent ended well.
+    Alive(Arc<str>),
 }
 
 /// Handle on one connection. Clones share it; when the last one goes, the connection is closed.

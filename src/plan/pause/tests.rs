@@ -4,7 +4,7 @@ use super::*;
 use crate::api::{
     AgentSpec, BoardSpec, GatewaySpec,
     agent::ChecklistStatus,
-    condition::{ACCEPTED, FILES_SYNCED, HEARTBEAT_CONFIGURED, READY, REGISTERED},
+    condition::{ACCEPTED, FILES_SYNCED, HEARTBEAT_CONFIGURED, READY, REGISTERED, TOKEN_READY},
 };
 use crate::plan::render::{FileName, Rendered};
 
@@ -117,6 +117,7 @@ fn ready_says_what_it_said_last_and_an_outage_is_not_told_on() {
     let mut status = AgentStatus::default();
     let before = [
         Judgement::holds(ACCEPTED, Reason::Accepted, "It is."),
+        Judgement::holds(TOKEN_READY, Reason::Issued, "It is."),
         Judgement::holds(REGISTERED, Reason::Registered, "It is."),
         Judgement::holds(HEARTBEAT_CONFIGURED, Reason::Configured, "It beats."),
         Judgement::holds(FILES_SYNCED, Reason::Synced, "They are."),

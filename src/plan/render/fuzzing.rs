@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::{
-    Context, FILE_LIMIT, FileName, Mark, OUTPUT_LIMIT, Policy, Renderer, Source, TOTAL_LIMIT,
+    Context, FILE_LIMIT, FileName, Mark, OUTPUT_LIMIT, Policy, Renderer, Source, TOTAL_LIMIT, Tail,
     Wanted, characters,
 };
 
@@ -32,10 +32,14 @@ pub fn template(bytes: &[u8]) {
         namespace: "team".to_owned(),
         name: "a".to_owned(),
     });
+    let tail = Tail {
+        api: None,
+        mark: mark.clone(),
+    };
     let Some(renderer) = &*RENDERER else {
         return;
     };
-    let render = || renderer.render(&context, &wanted, Some(&source), mark.as_ref());
+    let render = || renderer.render(&context, &wanted, Some(&source), &tail);
     let outcome = render();
     assert_eq!(outcome, render(), "the same each time");
     match outcome {

@@ -101,6 +101,13 @@ fn mark() -> Mark {
     }
 }
 
+fn marked() -> Tail {
+    Tail {
+        api: None,
+        mark: Some(mark()),
+    }
+}
+
 fn renderer() -> Renderer {
     Renderer::new().unwrap()
 }
@@ -123,7 +130,12 @@ fn soul(template: &str) -> Vec<Wanted> {
 /// What SOUL.md becomes when it is given as this template.
 fn rendered(template: &str) -> String {
     let workspace = renderer()
-        .render(&worker_with_everything(), &soul(template), None, None)
+        .render(
+            &worker_with_everything(),
+            &soul(template),
+            None,
+            &Tail::default(),
+        )
         .unwrap();
     workspace.files[0].text.clone()
 }
@@ -131,7 +143,12 @@ fn rendered(template: &str) -> String {
 /// What is said about SOUL.md when it is given as this template.
 fn refused(template: &str) -> String {
     renderer()
-        .render(&worker_with_everything(), &soul(template), None, None)
+        .render(
+            &worker_with_everything(),
+            &soul(template),
+            None,
+            &Tail::default(),
+        )
         .unwrap_err()
         .to_string()
 }
@@ -172,7 +189,7 @@ fn all_mistakes_of_all_texts_are_told_at_once_and_in_order() {
     ];
     let checklist = Source::Template("{{ d }}".to_owned());
     let error = renderer()
-        .render(&worker(), &files, Some(&checklist), None)
+        .render(&worker(), &files, Some(&checklist), &Tail::default())
         .unwrap_err();
     insta::assert_snapshot!(error.to_string(), @r#"
     AGENTS.md line 1: unknown variable "a"; docs/templates.md lists them
@@ -196,7 +213,7 @@ fn verbatim_text_stays_as_it_is_byte_for_byte() {
         let files = [wanted(FileName::Soul, Source::Verbatim(text.to_owned()))];
         let checklist = Source::Verbatim(text.to_owned());
         let workspace = renderer()
-            .render(&worker(), &files, Some(&checklist), Some(&mark()))
+            .render(&worker(), &files, Some(&checklist), &marked())
             .unwrap();
         assert_eq!(workspace.files[0].text, text);
         assert_eq!(workspace.checklist, text);
@@ -214,7 +231,7 @@ fn agents_md_ends_in_the_mark_whatever_it_is_made_of() {
     ] {
         let files = [wanted(FileName::Agents, source)];
         let workspace = renderer()
-            .render(&worker(), &files, None, Some(&mark()))
+            .render(&worker(), &files, None, &marked())
             .unwrap();
         assert_eq!(Mark::find(&workspace.files[0].text), Some(mark()));
     }
@@ -228,7 +245,9 @@ fn an_ignored_file_is_neither_rendered_nor_written() {
         source: Source::Template("{{ agent_nam }}".to_owned()),
         policy: Policy::Ignore,
     });
-    let workspace = renderer().render(&worker(), &files, None, None).unwrap();
+    let workspace = renderer()
+        .render(&worker(), &files, None, &Tail::default())
+        .unwrap();
     let names: Vec<&str> = workspace
         .files
         .iter()

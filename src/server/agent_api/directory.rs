@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc, OnceLock, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -51,6 +51,8 @@ struct Tokens {
 
 struct Inner {
     tokens: RwLock<Tokens>,
+    /// Agents whose tokens were not read since the start.
+    unread: Mutex<Option<HashSet<String>>>,
     all_read: AtomicBool,
     objects: OnceLock<Objects>,
     presence: Presence,
@@ -78,6 +80,7 @@ impl Directory {
     pub fn new(presence: Presence) -> Self {
         Self(Arc::new(Inner {
             tokens: RwLock::default(),
+            unread: Mutex::default(),
             all_read: AtomicBool::new(false),
             objects: OnceLock::new(),
             presence,
@@ -102,9 +105,44 @@ impl Directory {
         self.0.objects.get()
     }
 
-    /// Says that every token that there is was read, so that an unknown one is nobody's.
-    pub fn all_tokens_read(&self) {
-        self.0.all_read.store(true, Ordering::Release);
+    /// Says which Agents have tokens at the start, by uid. Once those of all of them were read, an unknown token is nobody's.
+    pub fn expect_tokens(&self, uids: impl IntoIterator<Item = String>) {
+        let mut unread = self.unread();
+        *unread = Some(uids.into_iter().collect());
+        self.note(&unread);
+    }
+
+    /// Expects no tokens any more of Agents that are gone.
+    pub fn expect_only(&self, is_there: impl Fn(&str) -> bool) {
+        if self.0.all_read.load(Ordering::Acquire) {
+            return;
+        }
+        let mut unread = self.unread();
+        if let Some(unread) = unread.as_mut() {
+            unread.retain(|uid| is_there(uid));
+        }
+        self.note(&unread);
+    }
+
+    fn was_read(&self, uid: &str) {
+        if self.0.all_read.load(Ordering::Acquire) {
+            return;
+        }
+        let mut unread = self.unread();
+        if let Some(unread) = unread.as_mut() {
+            unread.remove(uid);
+        }
+        self.note(&unread);
+    }
+
+    fn note(&self, unread: &Option<HashSet<String>>) {
+        if unread.as_ref().is_some_and(HashSet::is_empty) {
+            self.0.all_read.store(true, Ordering::Release);
+        }
+    }
+
+    fn unread(&self) -> MutexGuard<'_, Option<HashSet<String>>> {
+        self.0.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on exactly these tokens are the agent's.
@@ -114,12 +152,10 @@ impl Directory {
         valid: impl IntoIterator<Item = &'a SecretString>,
     ) {
         let valid: HashSet<_> = valid.into_iter().map(digest).collect();
-        let mut tokens = self
-            .0
-            .tokens
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens();
         tokens.set(agent, valid);
+        drop(tokens);
+        self.was_read(&agent.uid);
     }
 
     /// These tokens are the agent's as well, beside those that are known.
@@ -128,26 +164,29 @@ impl Directory {
         agent: &AgentKey,
         valid: impl IntoIterator<Item = &'a SecretString>,
     ) {
-        let mut tokens = self
-            .0
-            .tokens
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens();
         let mut all = tokens.digests.get(&agent.uid).cloned().unwrap_or_default();
         all.extend(valid.into_iter().map(digest));
         tokens.set(agent, all);
+        drop(tokens);
+        self.was_read(&agent.uid);
     }
 
     /// Forgets an agent that is gone.
     pub fn forget(&self, uid: &str) {
-        let mut tokens = self
-            .0
-            .tokens
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens();
         for digest in tokens.digests.remove(uid).unwrap_or_default() {
             tokens.agents.remove(&digest);
         }
+        drop(tokens);
+        self.was_read(uid);
+    }
+
+    fn tokens(&self) -> RwLockWriteGuard<'_, Tokens> {
+        self.0
+            .tokens
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whose token this is. Looked up by digest, and compared in constant time.
@@ -201,7 +240,9 @@ mod tests {
         let token = |text: &str| SecretString::from(text.to_owned());
         let (old, new) = (token("old"), token("new"));
         assert_eq!(directory.find("old"), Found::NotReadYet);
-        directory.all_tokens_read();
+        directory.expect_tokens(["a".to_owned()]);
+        assert_eq!(directory.find("old"), Found::NotReadYet);
+        directory.set_tokens(&key("a"), []);
         assert_eq!(directory.find("old"), Found::Unknown);
 
         directory.set_tokens(&key("a"), [&old]);

@@ -11,7 +11,7 @@ fn a_worker_with_board_user_and_identity_gets_all_of_it_in_its_files() {
         &worker_with_everything(),
         &Wanted::built_ins(Role::Worker),
         None,
-        Some(&mark()),
+        &marked(),
     );
     insta::assert_snapshot!(whole(&workspace.unwrap()));
 }
@@ -19,12 +19,7 @@ fn a_worker_with_board_user_and_identity_gets_all_of_it_in_its_files() {
 #[test]
 fn a_worker_without_board_gets_files_that_do_not_speak_of_one() {
     let workspace = renderer()
-        .render(
-            &worker(),
-            &Wanted::built_ins(Role::Worker),
-            None,
-            Some(&mark()),
-        )
+        .render(&worker(), &Wanted::built_ins(Role::Worker), None, &marked())
         .unwrap();
     let text = whole(&workspace);
     assert!(!text.to_lowercase().contains("board"), "{text}");
@@ -34,7 +29,7 @@ fn a_worker_without_board_gets_files_that_do_not_speak_of_one() {
 #[test]
 fn a_lead_gets_files_that_make_it_answer_for_the_board() {
     let wanted = Wanted::built_ins(Role::Lead);
-    let workspace = renderer().render(&lead(), &wanted, None, Some(&mark()));
+    let workspace = renderer().render(&lead(), &wanted, None, &marked());
     insta::assert_snapshot!(whole(&workspace.unwrap()));
 }
 
@@ -42,7 +37,7 @@ fn a_lead_gets_files_that_make_it_answer_for_the_board() {
 fn a_main_agent_gets_files_that_speak_of_no_board_and_a_user_file_that_is_enforced() {
     let wanted = Wanted::built_ins(Role::Main);
     let workspace = renderer()
-        .render(&main_agent(), &wanted, None, Some(&mark()))
+        .render(&main_agent(), &wanted, None, &marked())
         .unwrap();
     let user = |file: &&Rendered| file.name == FileName::User;
     assert_eq!(
@@ -58,7 +53,9 @@ fn a_main_agent_gets_files_that_speak_of_no_board_and_a_user_file_that_is_enforc
 fn no_built_in_text_names_an_address_to_call() {
     for context in [worker_with_everything(), lead(), main_agent()] {
         let wanted = Wanted::built_ins(context.role);
-        let workspace = renderer().render(&context, &wanted, None, None).unwrap();
+        let workspace = renderer()
+            .render(&context, &wanted, None, &Tail::default())
+            .unwrap();
         let text = whole(&workspace);
         for word in ["http", "curl", "/api/"] {
             assert!(!text.contains(word), "{word}: {text}");
@@ -70,7 +67,9 @@ fn no_built_in_text_names_an_address_to_call() {
 fn built_in_texts_are_tidy_and_leave_room_for_the_users() {
     for context in [worker(), worker_with_everything(), lead(), main_agent()] {
         let wanted = Wanted::built_ins(context.role);
-        let workspace = renderer().render(&context, &wanted, None, None).unwrap();
+        let workspace = renderer()
+            .render(&context, &wanted, None, &Tail::default())
+            .unwrap();
         let texts = workspace.files.iter().map(|file| file.text.as_str());
         for text in texts.chain([workspace.checklist.as_str()]) {
             assert!(text.chars().count() < FILE_LIMIT / 2, "{text}");
@@ -158,7 +157,7 @@ proptest! {
     #[test]
     fn whatever_users_write_into_fields_the_built_in_texts_render_and_keep_their_shape(context in any_context()) {
         let renderer = renderer();
-        let workspace = renderer.render(&context, &Wanted::built_ins(context.role), None, Some(&mark())).unwrap();
+        let workspace = renderer.render(&context, &Wanted::built_ins(context.role), None, &marked()).unwrap();
         prop_assert_eq!(Mark::find(&workspace.files[0].text), Some(mark()));
         for file in &workspace.files {
             let source = BUILT_IN.iter().find(|(text, _)| *text == Text::File(file.name)).unwrap().1;
@@ -167,7 +166,7 @@ proptest! {
                 prop_assert!(ours.contains(&heading), "{}: {heading:?}", file.name);
             }
         }
-        let again = renderer.render(&context, &Wanted::built_ins(context.role), None, Some(&mark())).unwrap();
+        let again = renderer.render(&context, &Wanted::built_ins(context.role), None, &marked()).unwrap();
         prop_assert_eq!(workspace, again);
     }
 }

@@ -9,7 +9,7 @@ fn a_loop_that_never_ends_in_practice_runs_out_of_fuel() {
     let each = r#"{% for x in user_notes|split("") %}"#;
     let template = format!("{each}{each}{each}{{% endfor %}}{{% endfor %}}{{% endfor %}}");
     let error = renderer()
-        .render(&context, &soul(&template), None, None)
+        .render(&context, &soul(&template), None, &Tail::default())
         .unwrap_err();
     assert_eq!(
         error.problems(),
@@ -26,7 +26,7 @@ fn a_template_that_writes_without_end_is_stopped() {
     context.user.notes = "x".repeat(10_000);
     let template = "{{ user_notes }}".repeat(9);
     let error = renderer()
-        .render(&context, &soul(&template), None, None)
+        .render(&context, &soul(&template), None, &Tail::default())
         .unwrap_err();
     assert_eq!(
         error.problems(),
@@ -61,7 +61,7 @@ fn filters_cannot_be_chained_into_a_text_that_fills_the_memory() {
 fn limits_count_what_the_gateway_counts_and_not_bytes() {
     let at = |text: String| {
         let files = [wanted(FileName::Soul, Source::Verbatim(text))];
-        renderer().render(&worker(), &files, None, None)
+        renderer().render(&worker(), &files, None, &Tail::default())
     };
     let crab = "\u{1f980}";
     for text in [
@@ -84,7 +84,7 @@ fn limits_count_what_the_gateway_counts_and_not_bytes() {
 fn the_checklist_has_the_limit_of_a_file() {
     let at = |chars: usize| {
         let checklist = Source::Verbatim("x".repeat(chars));
-        renderer().render(&worker(), &[], Some(&checklist), None)
+        renderer().render(&worker(), &[], Some(&checklist), &Tail::default())
     };
     assert!(at(20_000).is_ok());
     assert_eq!(
@@ -99,9 +99,13 @@ fn the_mark_counts_as_part_of_its_file() {
         FileName::Agents,
         Source::Verbatim("x".repeat(20_000)),
     )];
-    assert!(renderer().render(&worker(), &files, None, None).is_ok());
+    assert!(
+        renderer()
+            .render(&worker(), &files, None, &Tail::default())
+            .is_ok()
+    );
     let error = renderer()
-        .render(&worker(), &files, None, Some(&mark()))
+        .render(&worker(), &files, None, &marked())
         .unwrap_err();
     assert_eq!(
         error.problems(),
@@ -126,12 +130,16 @@ fn all_files_together_have_a_limit_too() {
     let memory = |chars: usize| wanted(FileName::Memory, Source::Verbatim("x".repeat(chars)));
     let mut within = files(19_000).to_vec();
     within.push(memory(1_000));
-    assert!(renderer().render(&worker(), &within, None, None).is_ok());
+    assert!(
+        renderer()
+            .render(&worker(), &within, None, &Tail::default())
+            .is_ok()
+    );
     let mut beyond = files(19_000).to_vec();
     beyond.push(memory(1_001));
     assert_eq!(
         renderer()
-            .render(&worker(), &beyond, None, None)
+            .render(&worker(), &beyond, None, &Tail::default())
             .unwrap_err()
             .to_string(),
         "all files together: 60001 characters, and the limit is 60000; shorten the longest, SOUL.md"

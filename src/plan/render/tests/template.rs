@@ -105,7 +105,9 @@ fn without_a_board_its_variables_are_empty_and_known() {
         .filter(|name| name.starts_with("board_"))
     {
         let files = soul(&format!("[{{{{ {name} }}}}]"));
-        let workspace = renderer().render(&worker(), &files, None, None).unwrap();
+        let workspace = renderer()
+            .render(&worker(), &files, None, &Tail::default())
+            .unwrap();
         assert_eq!(workspace.files[0].text, "[]\n", "{name}");
     }
 }
@@ -168,7 +170,7 @@ fn a_value_that_looks_like_a_template_is_not_evaluated() {
     let mut context = worker();
     context.user.notes = "{{ agent_id }} {% if %}".to_owned();
     let workspace = renderer()
-        .render(&context, &soul("{{ user_notes }}"), None, None)
+        .render(&context, &soul("{{ user_notes }}"), None, &Tail::default())
         .unwrap();
     assert_eq!(workspace.files[0].text, "{{ agent_id }} {% if %}\n");
 }
@@ -265,7 +267,7 @@ fn each_mistake_in_a_template_is_named_with_file_line_and_what_to_write() {
 fn a_value_that_a_filter_cannot_give_is_an_error_and_not_an_empty_text() {
     let files = soul("one\n{{ user_notes|first }}");
     let error = renderer()
-        .render(&worker(), &files, None, None)
+        .render(&worker(), &files, None, &Tail::default())
         .unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -276,7 +278,7 @@ fn a_value_that_a_filter_cannot_give_is_an_error_and_not_an_empty_text() {
 proptest! {
     #[test]
     fn no_template_makes_the_renderer_panic(template in r#"(\{\{|\}\}|\{%|%\}|[a-z_|"'()\[\]~*.,=\n -]|if|for|in|endif|endfor|agent_name|lines|loop){0,30}"#) {
-        let outcome = renderer().render(&worker(), &soul(&template), None, None);
+        let outcome = renderer().render(&worker(), &soul(&template), None, &Tail::default());
         if let Err(error) = outcome {
             prop_assert!(error.to_string().starts_with("SOUL.md"), "{error}");
         }

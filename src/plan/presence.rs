@@ -1,0 +1,145 @@
+//! Whether an agent is online: what follows from when it was last heard of, and since when anything could be heard.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use crate::api::{
+    condition::{Judgement, ONLINE},
+    reason::Reason,
+};
+
+/// Shortest time without a sign of life after which an agent counts as offline.
+const SHORTEST: SignedDuration = SignedDuration::from_mins(5);
+
+/// What is known of an agent's signs of life.
+#[derive(Clone, Copy, Debug)]
+pub struct Signs {
+    /// Time between two heartbeats as it is on the gateway; zero where it has none.
+    pub every: SignedDuration,
+    /// When it was last heard of.
+    pub last: Option<Timestamp>,
+    /// Since when its gateway could tell of it without a break; `None` while it cannot.
+    pub heard_since: Option<Timestamp>,
+}
+
+/// What is said, and when to look again for it to become something else by time alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The condition `Online`.
+    pub judgement: Judgement,
+    /// Time after which an agent that says nothing more is offline; only where it is not known yet.
+    pub look_in: Option<SignedDuration>,
+}
+
+/// Time without a sign of life after which an agent that beats `every` counts as offline: two beats and a half, and never less than
+/// five minutes.
+#[must_use]
+pub fn window(every: SignedDuration) -> SignedDuration {
+    (every * 5 / 2).max(SHORTEST)
+}
+
+/// Judges. No time stands in a message: it would move with every beat.
+#[must_use]
+pub fn judge(signs: &Signs, now: Timestamp) -> Said {
+    let said = |judgement| Said {
+        judgement,
+        look_in: None,
+    };
+    if signs.every.is_zero() {
+        return said(Judgement::unknown(
+            ONLINE,
+            Reason::NoHeartbeat,
+            "The agent has no heartbeat, so nothing tells whether it is there.",
+        ));
+    }
+    let window = window(signs.every);
+    let in_words = words(window);
+    if signs
+        .last
+        .is_some_and(|last| now.duration_since(last) < window)
+    {
+        let message = format!("The agent was heard of within the last {in_words}.");
+        return said(Judgement::holds(ONLINE, Reason::Alive, message));
+    }
+    let Some(since) = signs.heard_since else {
+        return said(Judgement::unknown(
+            ONLINE,
+            Reason::GatewayUnreachable,
+            "The gateway is not connected, so nobody tells whether the agent is there.",
+        ));
+    };
+    let listened = now.duration_since(since);
+    if listened < window {
+        let message = format!(
+            "Nothing was heard of the agent yet; after {in_words} without a sign of life it counts as offline."
+        );
+        return Said {
+            judgement: Judgement::unknown(ONLINE, Reason::NotHeardYet, message),
+            look_in: Some(window - listened),
+        };
+    }
+    let message = format!(
+        "Nothing was heard of the agent for {in_words}: no heartbeat ended well on the gateway and it made no call. See its last runs there (openclaw cron runs), its model and its provider."
+    );
+    said(Judgement::fails(ONLINE, Reason::Silent, message))
+}
+
+/// What is said while a pause keeps the agent from beating.
+#[must_use]
+pub fn paused() -> Judgement {
+    Judgement::unknown(
+        ONLINE,
+        Reason::NoHeartbeat,
+        "The agent does not beat while the pause lasts, so nothing tells whether it is there.",
+    )
+}
+
+fn words(time: SignedDuration) -> String {
+    let minutes = time.as_mins();
+    if minutes % 60 == 0 {
+        format!("{} h", minutes / 60)
+    } else {
+        format!("{minutes} min")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::condition::Status;
+
+    #[test]
+    fn an_agent_is_offline_only_after_two_beats_and_a_half_in_which_it_could_have_been_heard() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let ago = |minutes| Some(now - SignedDuration::from_mins(minutes));
+        let (on, off, unknown) = (Status::True, Status::False, Status::Unknown);
+        for (every, last, heard_since, status, reason, look_in) in [
+            (0, ago(1), ago(99), unknown, Reason::NoHeartbeat, None),
+            (10, ago(24), ago(99), on, Reason::Alive, None),
+            (10, ago(25), ago(99), off, Reason::Silent, None),
+            // Never less than five minutes.
+            (1, ago(4), ago(99), on, Reason::Alive, None),
+            (1, ago(5), ago(99), off, Reason::Silent, None),
+            // Right after a start, or while nobody could have told, nothing is said for sure.
+            (10, ago(60), ago(5), unknown, Reason::NotHeardYet, Some(20)),
+            (10, None, ago(0), unknown, Reason::NotHeardYet, Some(25)),
+            (10, None, ago(25), off, Reason::Silent, None),
+            (10, ago(60), None, unknown, Reason::GatewayUnreachable, None),
+            // A call of its own is heard without the gateway.
+            (10, ago(1), None, on, Reason::Alive, None),
+        ] {
+            let signs = Signs {
+                every: SignedDuration::from_mins(every),
+                last,
+                heard_since,
+            };
+            let said = judge(&signs, now);
+            assert_eq!(said.judgement.status, status, "{signs:?}");
+            assert_eq!(said.judgement.reason, reason, "{signs:?}");
+            assert_eq!(
+                said.look_in,
+                look_in.map(SignedDuration::from_mins),
+                "{signs:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What becomes of an agent's token: minted where there is none, replaced where that is asked for or it is old enough.
+//!
+//! The Secret is the only truth. It holds the token that the files carry and, during a rotation, the next one: that goes into the files
+//! first and takes the other's place only when the gateway has confirmed them, so that at every moment every token in a file is taken.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+/// What a Secret says of its tokens, without them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// It holds the token that the files carry, or are to carry first.
+    pub has_current: bool,
+    /// It holds the next one: a rotation is under way.
+    pub has_next: bool,
+    /// When the newest of them was minted.
+    pub minted: Option<Timestamp>,
+}
+
+/// What is to be done before files are rendered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing; the token comes of age after this time, if ever.
+    Keep(Option<SignedDuration>),
+    /// Mint the first token.
+    Mint,
+    /// Mint the next token beside the current one.
+    MintNext,
+}
+
+/// Decides; `asked` says that a rotation is due that was not begun yet.
+#[must_use]
+pub fn decide(
+    stored: Stored,
+    asked: bool,
+    rotate_every: Option<SignedDuration>,
+    now: Timestamp,
+) -> Step {
+    if !stored.has_current {
+        return Step::Mint;
+    }
+    // One at a time: what is asked for meanwhile is fulfilled by the one that is under way.
+    if stored.has_next {
+        return Step::Keep(None);
+    }
+    if asked {
+        return Step::MintNext;
+    }
+    let Some(every) = rotate_every else {
+        return Step::Keep(None);
+    };
+    // A token whose age nobody knows counts as old.
+    let Some(minted) = stored.minted else {
+        return Step::MintNext;
+    };
+    let left = every - now.duration_since(minted);
+    if left.is_positive() {
+        Step::Keep(Some(left))
+    } else {
+        Step::MintNext
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_minted_once_and_replaced_when_asked_or_when_it_is_old() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let hour = SignedDuration::from_hours(1);
+        let stored = |has_current, has_next, age: Option<i64>| Stored {
+            has_current,
+            has_next,
+            minted: age.map(|minutes| now - SignedDuration::from_mins(minutes)),
+        };
+        let half = SignedDuration::from_mins(30);
+        for (stored, asked, every, expected) in [
+            (Stored::default(), false, None, Step::Mint),
+            (Stored::default(), true, Some(hour), Step::Mint),
+            (stored(true, false, Some(30)), false, None, Step::Keep(None)),
+            (stored(true, false, Some(30)), true, None, Step::MintNext),
+            (
+                stored(true, false, Some(30)),
+                false,
+                Some(hour),
+                Step::Keep(Some(half)),
+            ),
+            (
+                stored(true, false, Some(60)),
+                false,
+                Some(hour),
+                Step::MintNext,
+            ),
+            (stored(true, false, None), false, Some(hour), Step::MintNext),
+            (stored(true, false, None), false, None, Step::Keep(None)),
+            (
+                stored(true, true, Some(90)),
+                true,
+                Some(hour),
+                Step::Keep(None),
+            ),
+            (stored(false, true, Some(90)), true, Some(hour), Step::Mint),
+        ] {
+            assert_eq!(decide(stored, asked, every, now), expected, "{stored:?}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Waking: a message once per cause, again after 2, 5 and 15 minutes without a sign of life, and then no more. Waking is never more than
+//! a message: tokens and sessions stay as they are, unlike in Mission Control.
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
+
+use crate::api::{
+    Agent, annotation,
+    condition::{Judgement, WOKEN},
+    reason::Reason,
+    wake::{WakePolicy, WakeStatus},
+};
+
+/// What wakes an agent that was made.
+pub const PROVISION: &str = "provision";
+
+/// How long a sign of life is waited for after each attempt, in minutes; as many attempts are made.
+const WAITS: [i64; 4] = [2, 5, 15, 15];
+
+/// What an agent is told where nobody says otherwise.
+const MESSAGE: &str = "You have just been set up, or somebody wants you awake. Read AGENTS.md in your workspace and the files that it names, in the order that it gives, then look what there is to do for you. If there is nothing, say so in one line.";
+
+/// What is to be done now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing is under way.
+    Nothing,
+    /// Send the message, as this attempt, counted from 1.
+    Send(i32),
+    /// Wait for a sign of life for this time.
+    Wait(SignedDuration),
+    /// It showed life.
+    Woken,
+    /// It did not, after all attempts.
+    GiveUp,
+}
+
+/// Decides what follows for a wake-up, `last` being the last sign of life.
+#[must_use]
+pub fn decide(wake: Option<&WakeStatus>, last: Option<Timestamp>, now: Timestamp) -> Step {
+    let Some(wake) = wake.filter(|wake| !wake.done) else {
+        return Step::Nothing;
+    };
+    let Some(Time(sent)) = &wake.last_time else {
+        return Step::Send(1);
+    };
+    if last.is_some_and(|last| last > *sent) {
+        return Step::Woken;
+    }
+    let made = usize::try_from(wake.attempts.max(1)).unwrap_or(usize::MAX);
+    let wait = SignedDuration::from_mins(WAITS.get(made - 1).copied().unwrap_or_default());
+    let left = wait - now.duration_since(*sent);
+    if left.is_positive() {
+        Step::Wait(left)
+    } else if made < WAITS.len() {
+        Step::Send(wake.attempts + 1)
+    } else {
+        Step::GiveUp
+    }
+}
+
+/// The wake-up of an agent that is being made, if it is to be woken then.
+#[must_use]
+pub fn on_provision(agent: &Agent) -> Option<WakeStatus> {
+    let policy = agent.spec.wake.as_ref().and_then(|wake| wake.policy);
+    (policy.unwrap_or_default() == WakePolicy::OnProvision).then(|| begun(PROVISION, None))
+}
+
+/// The wake-up that the value asks for.
+#[must_use]
+pub fn asked(agent: &Agent, value: &str) -> WakeStatus {
+    let annotations = agent.metadata.annotations.as_ref();
+    let of = |name: &str| annotations.and_then(|all| all.get(name)).cloned();
+    // Only the annotation has a message of its own.
+    let message = of(annotation::WAKE_MESSAGE)
+        .filter(|_| of(annotation::WAKE).is_some_and(|asked| asked == value));
+    begun(value, message)
+}
+
+fn begun(cause: &str, message: Option<String>) -> WakeStatus {
+    WakeStatus {
+        cause: cause.to_owned(),
+        message,
+        attempts: 0,
+        last_time: None,
+        done: false,
+    }
+}
+
+/// What the agent is told.
+#[must_use]
+pub fn message(agent: &Agent, wake: &WakeStatus) -> String {
+    let declared = agent.spec.wake.as_ref().and_then(|it| it.message.clone());
+    let own = wake.message.clone().or(declared);
+    own.unwrap_or_else(|| MESSAGE.to_owned())
+}
+
+/// What the condition says after a step.
+#[must_use]
+pub fn judge(wake: Option<&WakeStatus>, gave_up: bool) -> Judgement {
+    match wake {
+        None => Judgement::unknown(
+            WOKEN,
+            Reason::NotAsked,
+            "Nobody asked for the agent to be woken.",
+        ),
+        Some(_) if gave_up => Judgement::fails(
+            WOKEN,
+            Reason::WakeGaveUp,
+            "The agent showed no sign of life after four messages. See its last turns on the gateway, its model and its provider; then wake it again with another value of wake.now.",
+        ),
+        Some(wake) if wake.done => Judgement::holds(
+            WOKEN,
+            Reason::Woken,
+            "The agent was woken, and showed life since.",
+        ),
+        Some(_) => Judgement::unknown(
+            WOKEN,
+            Reason::Waking,
+            "The agent is being woken; a sign of life is waited for, and the message sent again after 2, 5 and 15 minutes.",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_sent_once_and_again_only_while_nobody_answers() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let ago = |minutes| now - SignedDuration::from_mins(minutes);
+        let mins = SignedDuration::from_mins;
+        let wake = |attempts, sent: Option<i64>| WakeStatus {
+            attempts,
+            last_time: sent.map(|minutes| Time(ago(minutes))),
+            ..begun("x", None)
+        };
+        let done = WakeStatus {
+            done: true,
+            ..wake(1, Some(99))
+        };
+        for (wake, last, expected) in [
+            (None, None, Step::Nothing),
+            (Some(done), None, Step::Nothing),
+            // A sign of life from before is no answer.
+            (Some(wake(0, None)), Some(ago(1)), Step::Send(1)),
+            (Some(wake(1, Some(1))), Some(ago(2)), Step::Wait(mins(1))),
+            (Some(wake(1, Some(1))), Some(ago(0)), Step::Woken),
+            (Some(wake(1, Some(2))), None, Step::Send(2)),
+            (Some(wake(2, Some(4))), None, Step::Wait(mins(1))),
+            (Some(wake(2, Some(5))), None, Step::Send(3)),
+            (Some(wake(3, Some(15))), None, Step::Send(4)),
+            (Some(wake(4, Some(14))), None, Step::Wait(mins(1))),
+            (Some(wake(4, Some(15))), None, Step::GiveUp),
+            (Some(wake(4, Some(15))), Some(ago(3)), Step::Woken),
+            (Some(wake(9, Some(15))), None, Step::GiveUp),
+        ] {
+            assert_eq!(decide(wake.as_ref(), last, now), expected, "{wake:?}");
+        }
+    }
+}

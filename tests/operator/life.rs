@@ -1,0 +1,196 @@
+//! What an agent does: it is woken, its session is called and begun anew, and it is online while the gateway tells of it.
+
+use kube::api::{Patch, PatchParams};
+use mission_operator::api::{Agent, annotation::WAKE};
+use serde_json::{Value, json};
+
+use crate::{
+    bed::{
+        gateway::Gateway,
+        provider::{self, Turn},
+    },
+    gateways::{beating, rpc, shared},
+    team::{Team, agent_id, says},
+    world::{nonce, run, world},
+};
+
+/// What the model was asked by the agent whose SOUL.md says `soul`.
+async fn turns(soul: &str) -> Vec<Turn> {
+    let url = &world().await.bed.description.provider.url;
+    let turns = provider::turns(url).await.unwrap();
+    turns
+        .into_iter()
+        .filter(|turn| turn.system.contains(soul))
+        .collect()
+}
+
+/// The main session of the agent, as the gateway describes it.
+async fn session(gateway: &Gateway, id: &str) -> Value {
+    let key = format!("agent:{id}:main");
+    let answer = rpc(gateway)
+        .await
+        .call("sessions.describe", json!({"key": key}))
+        .await;
+    answer.unwrap()["session"].clone()
+}
+
+fn spec(soul: &str, rest: Value) -> Value {
+    let mut spec = json!({
+        "gatewayRef": {"name": "main"},
+        "model": "fake/fake-1",
+        "files": [{"name": "SOUL.md", "content": soul}],
+    });
+    spec.as_object_mut()
+        .unwrap()
+        .extend(rest.as_object().unwrap().clone());
+    spec
+}
+
+#[test]
+fn a_new_agent_is_woken_once_and_again_for_each_new_value() {
+    run(async {
+        let team = Team::on(shared().await, "life-wake").await;
+        let soul = format!("Soul of {}.", nonce());
+        team.apply_spec::<Agent>(
+            "sleeper",
+            spec(&soul, json!({"wake": {"message": "Good morning."}})),
+        )
+        .await;
+        team.apply_spec::<Agent>(
+            "quiet",
+            spec("Quiet.", json!({"wake": {"policy": "Never"}})),
+        )
+        .await;
+        team.told::<Agent>("sleeper", "Woken", "True", "Woken")
+            .await;
+        let asked = turns(&soul).await;
+        assert_eq!(asked.len(), 1, "{asked:#?}");
+        assert!(asked[0].user.contains("Good morning."), "{asked:#?}");
+        assert!(
+            asked[0].system.contains("# How sleeper works"),
+            "its files are before the model"
+        );
+        team.ready::<Agent>("quiet").await;
+        team.told::<Agent>("quiet", "Woken", "Unknown", "NotAsked")
+            .await;
+
+        let annotated = json!({"metadata": {"annotations": {WAKE: "x"}}});
+        team.api::<Agent>()
+            .patch("sleeper", &PatchParams::default(), &Patch::Merge(annotated))
+            .await
+            .unwrap();
+        let agent: Agent = team
+            .until("sleeper", "woken again", |agent: &Agent| {
+                let wake = agent
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.wake.as_ref());
+                wake.is_some_and(|wake| wake.cause == "x" && wake.done)
+            })
+            .await;
+        assert!(says(&agent, "Woken", "True", "Woken"));
+        team.reconcile_now::<Agent>("sleeper").await;
+        team.ready::<Agent>("sleeper").await;
+        assert_eq!(turns(&soul).await.len(), 2);
+    });
+}
+
+#[test]
+fn a_heartbeat_shows_the_agent_online_with_its_checklist_before_the_model() {
+    run(async {
+        let gateway = shared().await;
+        let team = Team::on(gateway, "life-online").await;
+        let soul = format!("Soul of {}.", nonce());
+        let rest = json!({"wake": {"policy": "Never"}, "heartbeat": {"every": "30m", "checklist": "Count the sheep."}});
+        team.apply_spec::<Agent>("beater", spec(&soul, rest)).await;
+        team.apply_spec::<Agent>(
+            "still",
+            spec(
+                "Still.",
+                json!({"wake": {"policy": "Never"}, "heartbeat": {"every": "0m"}}),
+            ),
+        )
+        .await;
+        let agent: Agent = team.ready("beater").await;
+        team.told::<Agent>("beater", "Online", "Unknown", "NotHeardYet")
+            .await;
+        let job = beating(gateway).await[agent_id(&agent)].clone();
+        rpc(gateway)
+            .await
+            .call("cron.run", json!({"id": job, "mode": "force"}))
+            .await
+            .unwrap();
+        team.told::<Agent>("beater", "Online", "True", "Alive")
+            .await;
+        team.event("beater", "Normal", "WentOnline").await;
+        let asked = turns(&soul).await;
+        assert!(asked[0].user.contains("Count the sheep."), "{asked:#?}");
+        let seen: Agent = team.ready("beater").await;
+        assert!(seen.status.unwrap().last_seen_time.is_some());
+        let metrics = world().await.operator.metrics().await.unwrap();
+        assert!(metrics.contains(r#"mission_operator_agent_last_seen_timestamp_seconds{namespace="life-online",agent="beater"}"#), "{metrics}");
+        team.ready::<Agent>("still").await;
+        team.told::<Agent>("still", "Online", "Unknown", "NoHeartbeat")
+            .await;
+    });
+}
+
+#[test]
+fn a_session_keeps_its_label_and_begins_anew_once_for_each_new_value() {
+    run(async {
+        let gateway = shared().await;
+        let team = Team::on(gateway, "life-session").await;
+        let soul = format!("Soul of {}.", nonce());
+        let rest = json!({"session": {"label": "Night shift", "reset": "a"}, "wake": {"message": "Remember the word parsnip."}});
+        team.apply_spec::<Agent>("talker", spec(&soul, rest)).await;
+        team.told::<Agent>("talker", "Woken", "True", "Woken").await;
+        let agent: Agent = team.ready("talker").await;
+        let id = agent_id(&agent).to_owned();
+        let before = session(gateway, &id).await;
+        assert_eq!(before["label"], "Night shift", "{before:#}");
+
+        team.patch_spec::<Agent>("talker", json!({"session": {"reset": "b"}}))
+            .await;
+        team.event("talker", "Normal", "SessionReset").await;
+        team.until("talker", "reset is over", |agent: &Agent| {
+            let status = agent.status.as_ref().unwrap();
+            let recorded = status
+                .recorded
+                .as_ref()
+                .and_then(|all| all.get("session.reset"));
+            recorded.is_some_and(|value| value == "b") && status.session_reset.is_none()
+        })
+        .await;
+        let after = session(gateway, &id).await;
+        println!("{before:#}\n{after:#}");
+        team.reconcile_now::<Agent>("talker").await;
+        team.patch_spec::<Agent>(
+            "talker",
+            json!({"wake": {"now": "1", "message": "Which word?"}}),
+        )
+        .await;
+        team.until("talker", "woken again", |agent: &Agent| {
+            let wake = agent
+                .status
+                .as_ref()
+                .and_then(|status| status.wake.as_ref());
+            wake.is_some_and(|wake| wake.cause == "1" && wake.done)
+        })
+        .await;
+        let asked = turns(&soul).await;
+        let last = asked.last().unwrap();
+        assert!(
+            last.user.contains("Which word?") && !last.user.contains("parsnip"),
+            "{asked:#?}"
+        );
+
+        team.patch_spec::<Agent>("talker", json!({"session": null}))
+            .await;
+        team.until("talker", "label is let go", |agent: &Agent| {
+            agent.status.as_ref().unwrap().session_label.is_none()
+        })
+        .await;
+        let last = session(gateway, &id).await;
+        assert!(last["label"].is_null(), "{last:#}");
+    });
+}

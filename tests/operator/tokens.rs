@@ -1,0 +1,157 @@
+//! Tokens: where they stand, how they are replaced, and what becomes of those that are lost.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use mission_operator::api::{Agent, Gateway as GatewayObject, annotation::ROTATE_TOKEN};
+use serde_json::json;
+
+use crate::{
+    bed::wait::wait_for,
+    gateways::{read, shared, tree},
+    remote::text,
+    team::{Team, file, gateway_spec},
+    world::{PATIENCE, file_is, run, world},
+};
+
+/// Where agents are told to call; nobody listens there.
+const API: &str = "http://operator.example:8080";
+
+/// A team whose agents are told of the API.
+async fn team(namespace: &str) -> Team {
+    let gateway = shared().await;
+    let team = Team::on(gateway, namespace).await;
+    let mut spec = gateway_spec(&gateway.url());
+    spec["agentApiUrl"] = json!(API);
+    team.apply_spec::<GatewayObject>("main", spec).await;
+    team
+}
+
+async fn secrets(team: &Team) -> Api<Secret> {
+    Api::namespaced(world().await.client.clone(), &team.namespace)
+}
+
+/// The agent's Secret once it is as wanted.
+async fn secret(team: &Team, name: &str, what: &str, wanted: impl Fn(&Secret) -> bool) -> Secret {
+    let is_wanted = |secret: Option<&Secret>| secret.is_some_and(&wanted);
+    let found = wait_for(secrets(team).await, name, what, PATIENCE, is_wanted).await;
+    found.unwrap().expect("it is there")
+}
+
+fn token(secret: &Secret) -> String {
+    text(secret, "token").unwrap()
+}
+
+#[test]
+fn a_token_stands_in_one_secret_and_in_one_place_of_one_file() {
+    run(async {
+        let team = team("token-place").await;
+        team.apply_spec::<Agent>("bearer", json!({"gatewayRef": {"name": "main"}}))
+            .await;
+        let agent: Agent = team.ready("bearer").await;
+        let status = agent.status.as_ref().unwrap();
+        assert_eq!(status.token_secret_name.as_deref(), Some("bearer-token"));
+        let secret = secret(&team, "bearer-token", "there", |_| true).await;
+        assert_eq!(secret.owner_references()[0].uid, agent.uid().unwrap());
+        let token = token(&secret);
+        let workspace = file(&agent, "AGENTS.md").parent().unwrap().to_path_buf();
+        let holding: Vec<_> = tree(&workspace)
+            .into_iter()
+            .filter(|(_, (text, _))| text.contains(&token))
+            .collect();
+        assert_eq!(holding.len(), 1, "{holding:?}");
+        let agents = read(&file(&agent, "AGENTS.md"));
+        assert_eq!(agents.matches(&token).count(), 1);
+        assert!(agents.contains(&format!("MISSION_API='{API}/api/v1/agent'")));
+
+        // A verbatim text stays verbatim, and one that is the agent's own is not reached by a rotation.
+        let files = json!([{"name": "AGENTS.md", "content": "All by hand."}]);
+        team.patch_spec::<Agent>("bearer", json!({"files": files}))
+            .await;
+        file_is(&file(&agent, "AGENTS.md"), |text| {
+            text.starts_with("All by hand.\n<!-- mission-operator:")
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_token_is_replaced_once_for_each_new_value_and_both_hold_until_the_file_is_confirmed() {
+    run(async {
+        let team = team("token-rotate").await;
+        let spec = json!({"gatewayRef": {"name": "main"}, "token": {"rotate": "first"}});
+        team.apply_spec::<Agent>("bearer", spec).await;
+        let agent: Agent = team.ready("bearer").await;
+        let path = file(&agent, "AGENTS.md");
+        let first = token(&secret(&team, "bearer-token", "there", |_| true).await);
+
+        // By the spec, and by annotation.
+        let rotate = json!({"token": {"rotate": "second"}});
+        team.patch_spec::<Agent>("bearer", rotate).await;
+        let is_other = |than: String| {
+            move |secret: &Secret| text(secret, "nextToken").is_none() && token(secret) != than
+        };
+        let second = secret(&team, "bearer-token", "rotated", is_other(first.clone())).await;
+        let second = token(&second);
+        file_is(&path, |text| {
+            text.contains(&second) && !text.contains(&first)
+        })
+        .await;
+        team.event("bearer", "Normal", "TokenRotated").await;
+        let annotated = json!({"metadata": {"annotations": {ROTATE_TOKEN: "x"}}});
+        let api = team.api::<Agent>();
+        api.patch("bearer", &PatchParams::default(), &Patch::Merge(annotated))
+            .await
+            .unwrap();
+        let third = secret(&team, "bearer-token", "rotated", is_other(second.clone())).await;
+        let third = token(&third);
+        file_is(&path, |text| text.contains(&third)).await;
+
+        // The same values again do nothing.
+        team.reconcile_now::<Agent>("bearer").await;
+        let agent: Agent = team.ready("bearer").await;
+        let recorded = agent.status.unwrap().recorded.unwrap();
+        assert_eq!(recorded["token.rotate"], "second");
+        assert_eq!(recorded["rotate-token"], "x");
+        let now = secret(&team, "bearer-token", "there", |_| true).await;
+        assert_eq!(token(&now), third);
+    });
+}
+
+#[test]
+fn a_lost_secret_is_minted_anew_and_one_of_somebody_else_is_left_alone() {
+    run(async {
+        let team = team("token-lost").await;
+        team.secret("taker-token", "mine", "not-a-token").await;
+        for name in ["bearer", "taker"] {
+            team.apply_spec::<Agent>(name, json!({"gatewayRef": {"name": "main"}}))
+                .await;
+        }
+        let said = team
+            .told::<Agent>("taker", "TokenReady", "False", "SecretExists")
+            .await;
+        assert!(said.contains("Secret taker-token exists"), "{said}");
+        let taken = secret(&team, "taker-token", "there", |_| true).await;
+        assert_eq!(text(&taken, "mine").unwrap(), "not-a-token");
+        assert!(text(&taken, "token").is_none());
+
+        let agent: Agent = team.ready("bearer").await;
+        let first = token(&secret(&team, "bearer-token", "there", |_| true).await);
+        let api = secrets(&team).await;
+        for name in ["bearer-token", "taker-token"] {
+            api.delete(name, &DeleteParams::default()).await.unwrap();
+        }
+        team.reconcile_now::<Agent>("bearer").await;
+        let second = secret(&team, "bearer-token", "minted anew", |secret| {
+            token(secret) != first
+        })
+        .await;
+        let second = token(&second);
+        file_is(&file(&agent, "AGENTS.md"), |text| text.contains(&second)).await;
+        team.event("bearer", "Normal", "TokenMinted").await;
+        team.reconcile_now::<Agent>("taker").await;
+        team.ready::<Agent>("taker").await;
+    });
+}
