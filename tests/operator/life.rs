@@ -101,7 +101,7 @@ fn a_heartbeat_shows_the_agent_online_with_its_checklist_before_the_model() {
         let gateway = shared().await;
         let team = Team::on(gateway, "life-online").await;
         let soul = format!("Soul of {}.", nonce());
-        let rest = json!({"wake": {"policy": "Never"}, "heartbeat": {"every": "30m", "checklist": "Count the sheep."}});
+        let rest = json!({"wake": {"policy": "Never"}, "heartbeat": {"every": "30m", "checklist": "Count the sheep.", "activeHours": {"start": "00:00", "end": "24:00"}}});
         team.apply_spec::<Agent>("beater", spec(&soul, rest)).await;
         team.apply_spec::<Agent>(
             "still",
