@@ -11,6 +11,7 @@ pub mod mark;
 pub mod names;
 pub mod owned;
 pub mod pause;
+pub mod places;
 pub mod render;
 pub mod replacement;
 pub mod retry;

@@ -24,6 +24,7 @@ mod gateways;
 mod input;
 mod invalid;
 mod lifecycle;
+mod moves;
 mod pausing;
 mod remote;
 mod roles;

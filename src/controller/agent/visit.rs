@@ -26,7 +26,7 @@ use crate::{
     plan::{
         desired::{Desired, desired},
         entry::{self, Keys},
-        pause,
+        pause, places,
         render::Workspace,
         replacement,
     },
@@ -162,8 +162,9 @@ impl<'a> Visit<'a> {
         let next = self.judge_heartbeat(&target);
         if matches!(next, Next::Within(_)) {
             self.readmit(&target).await;
+            return Ok(next);
         }
-        Ok(next)
+        self.leave_others(&target.accepted).await
     }
 
     /// What is declared, where it is accepted and all of it can be rendered.
@@ -174,12 +175,7 @@ impl<'a> Visit<'a> {
                 return Err(self.stop(Judgement::fails(ACCEPTED, refusal.reason, refusal.message)));
             }
         };
-        self.not_elsewhere(&accepted)?;
-        let accepted_text = format!(
-            "The agent is {:?} on Gateway {}.",
-            accepted.agent_id, accepted.gateway_name.name
-        );
-        self.judge(Judgement::holds(ACCEPTED, Reason::Accepted, accepted_text));
+        self.judge_accepted(&accepted);
 
         self.phase = FILES_SYNCED;
         let mut desired = desired(
@@ -188,8 +184,9 @@ impl<'a> Visit<'a> {
             &accepted.gateway,
             accepted.agent_id.clone(),
         );
+        let is_here = places::present_at(&self.status, &accepted.destination()).is_some();
         if let (true, Some(path)) = (
-            desired.context.workspace_path.is_empty(),
+            is_here && desired.context.workspace_path.is_empty(),
             &self.status.workspace_path,
         ) {
             desired.context.workspace_path.clone_from(path);
