@@ -47,7 +47,7 @@ pub struct RunArgs {
     )]
     pub agent_api_address: String,
 
-    /// Where agents reach that API, as seen from their gateways: http://HOST[:PORT][/PATH]. A Gateway's spec.agentApiUrl wins. Without
+    /// Where agents reach that API, as seen from their gateways: `http://HOST[:PORT][/PATH]`. A Gateway's spec.agentApiUrl wins. Without
     /// either, agents are not told of the API.
     #[arg(long, env = "MISSION_AGENT_API_URL", value_name = "URL")]
     pub agent_api_url: Option<String>,

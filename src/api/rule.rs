@@ -256,18 +256,12 @@ pub(super) fn gateway() -> Value {
     ])
 }
 
-/// What a Board may not change, and what a confirmed goal needs.
+/// What a confirmed goal needs.
 pub(super) fn board() -> Value {
-    rules([
-        (
-            "self.gatewayRef == oldSelf.gatewayRef",
-            "gatewayRef is immutable, because the Board's agents live on that gateway: keep it, or create another Board",
-        ),
-        (
-            "!has(self.goalConfirmed) || !self.goalConfirmed || (has(self.type) && self.type == 'General') || (has(self.objective) && has(self.successMetrics))",
-            "a confirmed goal needs objective and successMetrics: set both, or goalConfirmed: false, or type: General",
-        ),
-    ])
+    rules([(
+        "!has(self.goalConfirmed) || !self.goalConfirmed || (has(self.type) && self.type == 'General') || (has(self.objective) && has(self.successMetrics))",
+        "a confirmed goal needs objective and successMetrics: set both, or goalConfirmed: false, or type: General",
+    )])
 }
 
 /// One home, and what an Agent may not change.
@@ -284,14 +278,6 @@ pub(super) fn agent() -> Value {
         (
             "self.role != 'Main' || has(self.gatewayRef)",
             "an agent of role Main needs gatewayRef: name the Gateway that it serves, or choose role Worker or Lead",
-        ),
-        (
-            "has(self.boardRef) == has(oldSelf.boardRef) && (!has(self.boardRef) || self.boardRef == oldSelf.boardRef)",
-            "boardRef is immutable: keep it, or delete this Agent and create it anew on the other Board",
-        ),
-        (
-            "has(self.gatewayRef) == has(oldSelf.gatewayRef) && (!has(self.gatewayRef) || self.gatewayRef == oldSelf.gatewayRef)",
-            "gatewayRef is immutable: keep it, or delete this Agent and create it anew on the other Gateway",
         ),
         (
             "has(self.agentId) == has(oldSelf.agentId) && (!has(self.agentId) || self.agentId == oldSelf.agentId)",

@@ -33,7 +33,7 @@ pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
 
 /// `metav1.Time`.
 pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "format": "date-time"})
+    json_schema!({"type": "string", "format": "date-time", "maxLength": 64})
 }
 
 /// `metav1.LabelSelector` with bounds.
@@ -91,7 +91,7 @@ pub(super) fn file_statuses(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "maxItems": 64, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"], "items": item})
 }
 
-/// Places by Gateway: two at most while an agent moves, some more after restores.
+/// Places by Gateway: where the agent is, and those that it leaves.
 pub(super) fn places(generator: &mut SchemaGenerator) -> Schema {
     let item = generator.subschema_for::<Place>();
     json_schema!({"type": "array", "maxItems": 32, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["gatewayUid"], "items": item})

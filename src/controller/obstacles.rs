@@ -12,12 +12,22 @@ use tokio::time::Instant;
 /// What keeps an object from going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Obstacle {
-    /// Deletion: the gateway is not connected.
+    /// Deletion, move: the gateway is not connected.
     Away,
-    /// Deletion: it is, and what is asked of it fails.
+    /// Deletion, move: it is, and what is asked of it fails.
     Failing,
+    /// Move: people were told what it waits for.
+    Told,
     /// Agent: the gateway has not made the heartbeat's monitor.
     NoMonitor,
+}
+
+/// Stands between the uid of an object and what of it is meant. No uid holds one.
+const PART: char = '/';
+
+/// What stands for the part of an object that concerns one Gateway: an agent can be on several, and each can be away by itself.
+pub(super) fn within(uid: &str, gateway_uid: &str) -> String {
+    format!("{uid}{PART}{gateway_uid}")
 }
 
 /// The obstacles of all objects, by uid.
@@ -32,14 +42,26 @@ impl Obstacles {
         now.saturating_duration_since(since)
     }
 
+    /// The obstacle is there now: whether it was not before.
+    pub(super) fn is_first(&self, uid: &str, obstacle: Obstacle) -> bool {
+        let now = Instant::now();
+        self.lock()
+            .insert((uid.to_owned(), obstacle), now)
+            .is_none()
+    }
+
     /// The obstacle is not there any more.
     pub(super) fn overcome(&self, uid: &str, obstacle: Obstacle) {
         self.lock().remove(&(uid.to_owned(), obstacle));
     }
 
-    /// Forgets an object that is gone.
+    /// Forgets an object that is gone, with all parts of it.
     pub(super) fn forget(&self, uid: &str) {
-        self.lock().retain(|(of, _), _| of != uid);
+        let is_of = |of: &str| {
+            let part = of.strip_prefix(uid);
+            part.is_some_and(|part| part.is_empty() || part.starts_with(PART))
+        };
+        self.lock().retain(|(of, _), _| !is_of(of));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, Obstacle), Instant>> {
@@ -69,5 +91,10 @@ mod tests {
         obstacles.forget("a");
         assert_eq!(obstacles.met("a", Obstacle::Failing), Duration::ZERO);
         assert_eq!(obstacles.met("b", Obstacle::Away), second);
+        let part = within("b", "gateway");
+        assert_eq!(obstacles.met(&part, Obstacle::Away), Duration::ZERO);
+        advance(second).await;
+        obstacles.forget("b");
+        assert_eq!(obstacles.met(&part, Obstacle::Away), Duration::ZERO);
     }
 }

@@ -318,8 +318,8 @@ mod tests {
             gateway_uid: "uid".into(),
             agent_id: "x".into(),
             state: PlaceState::Claimed,
-            entry_sha256: None,
             gateway: wanted(),
+            ..Place::default()
         };
         young.status = Some(AgentStatus {
             places: vec![place],

@@ -13,6 +13,7 @@ pub mod names;
 pub mod once;
 pub mod owned;
 pub mod pause;
+pub mod places;
 pub mod presence;
 pub mod render;
 pub mod replacement;

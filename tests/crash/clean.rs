@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use crate::{
+    fake::Fake,
     site::{Call, Side},
     snapshot::{difference, snapshot, told},
     team::{Phase, Team},
@@ -25,7 +26,7 @@ pub(crate) struct Clean {
 pub(crate) async fn clean(world: &World, number: usize) -> Result<Vec<Clean>> {
     let team = Team::start(world, number).await?;
     team.rest(world).await;
-    let before = team.fake.document();
+    let before = team.fakes().map(Fake::document);
     let mut phases = Vec::new();
     for phase in Phase::ALL {
         let (api, gateway) = (world.proxy.count(), team.tap.count());
@@ -48,14 +49,16 @@ pub(crate) async fn clean(world: &World, number: usize) -> Result<Vec<Clean>> {
             told: told(&team).await?,
         });
         if matches!(phase, Phase::Delete | Phase::Leave) {
-            let mut after = team.fake.document();
-            // When the gateway wrote it last, and with which version.
-            after.as_object_mut().unwrap().remove("meta");
-            ensure!(
-                after == before,
-                "the clean run leaves something: {}",
-                difference(&before, &after)
-            );
+            for (fake, before) in team.fakes().into_iter().zip(&before) {
+                let mut after = fake.document();
+                // When the gateway wrote it last, and with which version.
+                after.as_object_mut().unwrap().remove("meta");
+                ensure!(
+                    after == *before,
+                    "the clean run leaves something: {}",
+                    difference(before, &after)
+                );
+            }
         }
     }
     team.end().await?;

@@ -54,7 +54,11 @@ async fn killed(world: &mut World, run: &Run, clean: &[Clean], tally: &Mutex<Tal
             Some(site) => format!("{phase:?}, killed {site}"),
             None => format!("{phase:?}"),
         };
-        let restarts = team.fake.seen().self_restarts;
+        let restarts: usize = team
+            .fakes()
+            .iter()
+            .map(|fake| fake.seen().self_restarts)
+            .sum();
         let ended = ended.and_then(|()| {
             ensure!(restarts == 0, "the gateway restarted itself");
             Ok(())
@@ -184,8 +188,8 @@ fn took_effect(world: &World, team: &Team, site: &Site, from: usize) -> Result<(
             );
         }
         Side::Gateway => {
-            let call = team.tap.stopped_at().context("no call was stopped")?;
-            if let Some(is_in_effect) = is_in_effect(&call, &team.fake) {
+            let (which, call) = team.tap.stopped_at().context("no call was stopped")?;
+            if let Some(is_in_effect) = is_in_effect(&call, team.fakes()[which]) {
                 ensure!(
                     is_in_effect == is_after,
                     "{site}: in effect: {is_in_effect}; {}",

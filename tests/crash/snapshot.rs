@@ -11,7 +11,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::{fake::Fake, team::Team};
+use crate::{
+    fake::Fake,
+    team::{SECOND, Team},
+};
 
 /// Keys of objects that tell one world from another.
 const VOLATILE: [&str; 8] = [
@@ -34,7 +37,8 @@ pub(crate) async fn snapshot(team: &Team) -> Result<Value> {
             .items,
     );
     for agent in agents.as_array_mut().unwrap() {
-        hold_against(&mut agent["status"], &team.fake);
+        let on = agent["status"]["gateway"]["name"] == SECOND;
+        hold_against(&mut agent["status"], team.fakes()[usize::from(on)]);
     }
     let secrets = team.api::<Secret>().list(&ListParams::default()).await?;
     let names: BTreeSet<_> = secrets
@@ -52,16 +56,17 @@ pub(crate) async fn snapshot(team: &Team) -> Result<Value> {
         "agents": agents,
         "gateways": gateways,
         "secrets": names,
-        "document": team.fake.document(),
-        "files": team.fake.files(),
-        "checklists": team.fake.scratches(),
+        "documents": team.fakes().map(Fake::document),
+        "files": team.fakes().map(Fake::files),
+        "checklists": team.fakes().map(Fake::scratches),
     });
     strip(&mut both);
-    let text = both
-        .to_string()
-        .replace(&team.fake.state_dir(), "STATE")
-        .replace(&team.fake.url(), "URL")
-        .replace(&team.namespace, "TEAM");
+    let mut text = both.to_string().replace(&team.namespace, "TEAM");
+    for fake in team.fakes() {
+        text = text
+            .replace(&fake.state_dir(), "STATE")
+            .replace(&fake.url(), "URL");
+    }
     Ok(serde_json::from_str(&text)?)
 }
 

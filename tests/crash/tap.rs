@@ -1,4 +1,4 @@
-//! The tap on a fake gateway: writes down what it is asked, and stops everything at a chosen request.
+//! The tap on fake gateways: writes down what they are asked, and stops everything at a chosen request.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -21,8 +21,8 @@ struct Notes {
     site: Option<Site>,
     /// Calls so far that are of the site's kind and moment.
     met: usize,
-    /// The request that everything stopped at.
-    stopped_at: Option<Call>,
+    /// The request that everything stopped at, and on which gateway.
+    stopped_at: Option<(usize, Call)>,
 }
 
 /// See the module.
@@ -35,15 +35,17 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    /// Puts a tap on `fake`.
-    pub(crate) fn on(fake: &Fake) -> Arc<Self> {
+    /// Puts a tap on all of `fakes`: they are asked as one.
+    pub(crate) fn on<const N: usize>(fakes: [&Fake; N]) -> Arc<Self> {
         let tap = Arc::new(Self::default());
-        let judge = Arc::clone(&tap);
-        fake.on_call(move |call| judge.judge(call));
+        for (which, fake) in fakes.into_iter().enumerate() {
+            let judge = Arc::clone(&tap);
+            fake.on_call(move |call| judge.judge(which, call));
+        }
         tap
     }
 
-    fn judge(&self, call: &Call) -> Verdict {
+    fn judge(&self, which: usize, call: &Call) -> Verdict {
         let mut notes = self.notes();
         if call.moment == Moment::Before {
             notes.asked.push((Instant::now(), call.method.clone()));
@@ -63,7 +65,7 @@ impl Tap {
         if !is_it || notes.site.as_ref().is_none_or(|site| site.nth != notes.met) {
             return Verdict::Go;
         }
-        notes.stopped_at = Some(call.clone());
+        notes.stopped_at = Some((which, call.clone()));
         drop(notes);
         self.stopped.send_replace(true);
         Verdict::Hold
@@ -92,8 +94,8 @@ impl Tap {
             .ok();
     }
 
-    /// The request that everything stopped at.
-    pub(crate) fn stopped_at(&self) -> Option<Call> {
+    /// The request that everything stopped at, and on which of the fakes.
+    pub(crate) fn stopped_at(&self) -> Option<(usize, Call)> {
         self.notes().stopped_at.clone()
     }
 

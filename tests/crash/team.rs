@@ -1,4 +1,5 @@
-//! What happens while the operator is killed: a team with a gateway of its own, on which one Agent comes, changes, goes and comes back.
+//! What happens while the operator is killed: a team with two gateways of its own. On one of them an Agent comes, changes, moves to the
+//! other and back, goes and comes back.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,6 +23,8 @@ use crate::{
 
 /// Name of the Gateway.
 pub(crate) const GATEWAY: &str = "main";
+/// Name of the other one.
+pub(crate) const SECOND: &str = "second";
 /// Name of the Agent.
 const AGENT: &str = "scout";
 /// Both worlds are at rest when nothing is asked for so long; what a config write waits for most is 0.25 s of collecting.
@@ -36,6 +39,10 @@ pub(crate) enum Phase {
     Create,
     /// Its name, heartbeat, checklist and file are changed.
     Change,
+    /// It moves to the other gateway.
+    Move,
+    /// And back, where its id was deleted meanwhile.
+    Back,
     /// It is deleted.
     Delete,
     /// It is applied again: the gateway remembers that its id was deleted.
@@ -45,9 +52,11 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Create,
         Self::Change,
+        Self::Move,
+        Self::Back,
         Self::Delete,
         Self::Return,
         Self::Leave,
@@ -58,63 +67,61 @@ impl Phase {
 pub(crate) struct Team {
     client: Client,
     pub(crate) namespace: String,
-    pub(crate) fake: Fake,
+    fake: Fake,
+    second: Fake,
     pub(crate) tap: Arc<Tap>,
 }
 
 impl Team {
     /// A team, once its Gateway is Ready.
     pub(crate) async fn start(world: &World, number: usize) -> Result<Self> {
-        let mut document = default_document();
-        // Theirs, like `main`, has no heartbeat block; `main` beats by default until the first block comes.
-        document["agents"]["entries"]["theirs"] = json!({"name": "Theirs"});
-        let fake = Fake::start(FakeOptions {
-            document,
-            lag: LAG,
-            ..FakeOptions::default()
-        })?;
-        fake.write_file("theirs", "SOUL.md", "Theirs, and nobody else's.\n");
+        let (fake, second) = (gateway()?, gateway()?);
         let team = Self {
             client: world.client.clone(),
             // Of the same length in all, because texts on the gateway hold it.
             namespace: format!("team-{number:04}"),
-            tap: Tap::on(&fake),
+            tap: Tap::on([&fake, &second]),
             fake,
+            second,
         };
         let namespace = json!({"metadata": {"name": team.namespace}});
         let namespaces = Api::<Namespace>::all(team.client.clone());
         namespaces
             .create(&PostParams::default(), &object(namespace))
             .await?;
-        let secret =
-            json!({"metadata": {"name": "openclaw"}, "stringData": {"token": team.fake.token()}});
-        team.api::<Secret>()
-            .create(&PostParams::default(), &object(secret))
-            .await?;
-        let gateway = json!({
-            "metadata": {"name": GATEWAY},
-            "spec": {
-                "url": team.fake.url(),
-                "auth": {"tokenSecretRef": {"name": "openclaw", "key": "token"}},
-            },
-        });
-        team.api::<Gateway>()
-            .create(&PostParams::default(), &object(gateway))
-            .await?;
+        for (name, fake) in [GATEWAY, SECOND].into_iter().zip(team.fakes()) {
+            let secret = format!("{name}-token");
+            let (url, token) = (fake.url(), fake.token());
+            let gateway = json!({
+                "metadata": {"name": name},
+                "spec": {
+                    "url": url,
+                    "auth": {"tokenSecretRef": {"name": secret, "key": "token"}},
+                },
+            });
+            let secret = json!({"metadata": {"name": secret}, "stringData": {"token": token}});
+            team.api::<Secret>()
+                .create(&PostParams::default(), &object(secret))
+                .await?;
+            team.api::<Gateway>()
+                .create(&PostParams::default(), &object(gateway))
+                .await?;
+        }
         let is_ready = |gateway: Option<&Gateway>| {
             gateway
                 .and_then(|gateway| gateway.status.as_ref())
                 .is_some_and(|status| condition::is_true(&status.conditions, condition::READY))
         };
-        wait_for(
-            team.api(),
-            GATEWAY,
-            "the Gateway is Ready",
-            PATIENCE,
-            is_ready,
-        )
-        .await?;
+        for name in [GATEWAY, SECOND] {
+            let what = "the Gateway is Ready";
+            wait_for(team.api(), name, what, PATIENCE, is_ready).await?;
+        }
         Ok(team)
+    }
+
+    /// The gateways that the team has, `main` first.
+    pub(crate) fn fakes(&self) -> [&Fake; 2] {
+        [&self.fake, &self.second]
     }
 
     /// Does what a phase is about.
@@ -146,6 +153,17 @@ impl Team {
                     .patch(AGENT, &PatchParams::default(), &Patch::Merge(change))
                     .await?;
             }
+            Phase::Move | Phase::Back => {
+                let name = if phase == Phase::Move {
+                    SECOND
+                } else {
+                    GATEWAY
+                };
+                let change = json!({"spec": {"gatewayRef": {"name": name}}});
+                agents
+                    .patch(AGENT, &PatchParams::default(), &Patch::Merge(change))
+                    .await?;
+            }
             Phase::Delete | Phase::Leave => {
                 agents.delete(AGENT, &DeleteParams::default()).await?;
             }
@@ -160,6 +178,7 @@ impl Team {
             (_, None) => false,
             (_, Some(agent)) => agent.status.as_ref().is_some_and(|status| {
                 status.observed_generation == agent.metadata.generation
+                    && status.places.len() == 1
                     && condition::is_true(&status.conditions, condition::READY)
             }),
         };
@@ -197,9 +216,12 @@ impl Team {
             agents.delete(&name, &DeleteParams::default()).await?;
         }
         let gateways = self.api::<Gateway>();
-        gateways.delete(GATEWAY, &DeleteParams::default()).await?;
         let gone = |gateway: Option<&Gateway>| gateway.is_none();
-        wait_for(gateways, GATEWAY, "the Gateway is gone", PATIENCE, gone).await?;
+        for name in [GATEWAY, SECOND] {
+            gateways.delete(name, &DeleteParams::default()).await?;
+            let what = "the Gateway is gone";
+            wait_for(gateways.clone(), name, what, PATIENCE, gone).await?;
+        }
         Ok(())
     }
 
@@ -210,6 +232,20 @@ impl Team {
     {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
+}
+
+/// A gateway on which somebody else's agents are.
+fn gateway() -> Result<Fake> {
+    let mut document = default_document();
+    // Theirs, like `main`, has no heartbeat block; `main` beats by default until the first block comes.
+    document["agents"]["entries"]["theirs"] = json!({"name": "Theirs"});
+    let fake = Fake::start(FakeOptions {
+        document,
+        lag: LAG,
+        ..FakeOptions::default()
+    })?;
+    fake.write_file("theirs", "SOUL.md", "Theirs, and nobody else's.\n");
+    Ok(fake)
 }
 
 /// An object from its JSON.

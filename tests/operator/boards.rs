@@ -1,11 +1,11 @@
 //! Boards, and what a change of a Board's or a Gateway's text reaches.
 
 use mission_operator::api::{Agent, Board, Gateway as GatewayObject};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     gateways::{checklist, entry, read, shared, tree},
-    team::{Team, agent_id, file, gateway_manifest, gateway_spec},
+    team::{Team, agent_id, file, gateway_manifest},
     world::{file_is, run},
 };
 
@@ -40,40 +40,6 @@ fn a_board_and_a_gateway_that_come_later_heal_what_waits_for_them() {
         team.reconcile_now::<GatewayObject>("main").await;
         team.ready::<Agent>("early").await;
         team.ready::<Board>("desk").await;
-    });
-}
-
-#[test]
-fn a_board_that_comes_back_on_another_gateway_does_not_strand_its_agents_on_the_old_one() {
-    run(async {
-        let gateway = shared().await;
-        let team = Team::on(gateway, "turned").await;
-        team.apply_spec::<GatewayObject>("second", gateway_spec(&gateway.url()))
-            .await;
-        team.ready::<GatewayObject>("second").await;
-        let desk = |gateway: &str| json!({"gatewayRef": {"name": gateway}});
-        team.apply_spec::<Board>("desk", desk("main")).await;
-        team.apply_spec::<Agent>("clerk", json!({"boardRef": {"name": "desk"}}))
-            .await;
-        let before: Agent = team.ready("clerk").await;
-
-        team.delete::<Board>("desk").await;
-        team.apply_spec::<Board>("desk", desk("second")).await;
-        let message = team
-            .told::<Agent>("clerk", "Accepted", "False", "StillOnGateway")
-            .await;
-        assert!(message.contains("on Gateway main"), "{message}");
-        assert!(message.contains("delete this Agent"), "{message}");
-        let places = |agent: &Agent| agent.status.clone().unwrap().places;
-        let now = team.api::<Agent>().get("clerk").await.unwrap();
-        assert_eq!(places(&now), places(&before));
-
-        team.delete::<Agent>("clerk").await;
-        assert_eq!(entry(gateway, agent_id(&before)).await, Value::Null);
-        team.apply_spec::<Agent>("clerk", json!({"boardRef": {"name": "desk"}}))
-            .await;
-        let again: Agent = team.ready("clerk").await;
-        assert_eq!(places(&again)[0].gateway.name, "second");
     });
 }
 

@@ -162,7 +162,10 @@ fn a_session_keeps_its_label_and_begins_anew_once_for_each_new_value() {
         })
         .await;
         let after = session(gateway, &id).await;
-        println!("{before:#}\n{after:#}");
+        assert_ne!(
+            after["lifecycleRevision"], before["lifecycleRevision"],
+            "{after:#}"
+        );
         team.reconcile_now::<Agent>("talker").await;
         team.patch_spec::<Agent>(
             "talker",

@@ -25,6 +25,7 @@ mod input;
 mod invalid;
 mod life;
 mod lifecycle;
+mod moves;
 mod pausing;
 mod remote;
 mod roles;

@@ -9,6 +9,7 @@ use crate::{
     controller::{context::Context, world::World},
     plan::{
         admission::{self, Refusal},
+        places::Destination,
         seats,
     },
 };
@@ -26,6 +27,17 @@ pub(super) struct Accepted {
     pub(super) gateway_uid: String,
     /// Its id there.
     pub(super) agent_id: String,
+}
+
+impl Accepted {
+    /// Where the Agent is to be.
+    pub(super) fn destination(&self) -> Destination<'_> {
+        Destination {
+            gateway_uid: &self.gateway_uid,
+            gateway: &self.gateway_name,
+            agent_id: &self.agent_id,
+        }
+    }
 }
 
 /// Judges the Agent.
@@ -51,7 +63,7 @@ pub(super) fn accept_id(agent: &Agent, context: &Context) -> Result<Accepted, Re
         return Err(Refusal {
             reason: Reason::GatewayNotReady,
             message: format!(
-                "Gateway {} is being deleted. Delete this Agent too, or name another Gateway in a new one.",
+                "Gateway {} is being deleted. Delete this Agent too, or have it moved: name another Gateway, or a Board of another.",
                 accepted.gateway_name.name
             ),
         });

@@ -23,6 +23,7 @@ use crate::{
     plan::{
         agent_id,
         once::Once,
+        places,
         presence::{self, Signs},
         wake,
     },
@@ -45,7 +46,9 @@ impl Visit<'_> {
         self.phase = REGISTERED;
         let key = agent_id::session_key(id);
         let session = link.session(&key).await?.unwrap_or_default();
-        let revision = session.lifecycle_revision.or(session.session_id.clone());
+        let revision = session
+            .lifecycle_revision
+            .or_else(|| session.session_id.clone());
         if let Some(value) = due {
             Once::ResetSession.done(&self.agent, &mut self.status.recorded);
             // Where there is no session yet there is nothing to forget.
@@ -141,7 +144,7 @@ impl Visit<'_> {
 
     /// Judges whether the agent is online, if it is on its gateway.
     pub(super) fn judge_online(&mut self) -> Next {
-        let place = self.status.places.iter().find(|it| it.state.is_confirmed());
+        let place = places::present(&self.status).filter(|it| it.state.is_confirmed());
         let (Some(place), Some(every)) = (place, self.every) else {
             return Next::Change;
         };

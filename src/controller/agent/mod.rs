@@ -1,12 +1,15 @@
 //! Agents: gather, plan, execute, status.
 //!
 //! `visit` leads through a pass: `accept` looks at other objects, `text` renders, `own` proves or claims ownership, `rounds` plans and executes
-//! (reading with `observe`, writing with `execute`), `outcome` judges, `status` writes. `pause` takes the place of all this while a pause lasts; `end` cleans up an Agent that is being deleted.
+//! (reading with `observe`, writing with `execute`), `outcome` judges, `status` writes. `pause` takes the place of all this while a pause lasts; `moves` and `end` take the agent
+//! off gateways (by `leave`) that it has left, or that it is on when its Agent is deleted.
 
 mod accept;
 mod end;
 mod execute;
+mod leave;
 mod life;
+mod moves;
 mod observe;
 mod outcome;
 mod own;

@@ -16,7 +16,7 @@ use crate::{
         obstacles::Obstacle,
         runner::Next,
     },
-    plan::render::FileName,
+    plan::{places, render::FileName},
 };
 
 /// When to look again for a heartbeat monitor that the gateway has not made yet: soon, and after half as long again as it is missing.
@@ -28,7 +28,7 @@ const MONITOR_LATE: Duration = Duration::from_mins(1);
 impl Visit<'_> {
     /// Everything is on the gateway as wanted.
     pub(super) fn complete(&mut self, target: &Target) {
-        for place in &mut self.status.places {
+        if let Some(place) = places::present_mut(&mut self.status) {
             place.state = PlaceState::Registered;
             place.entry_sha256 = None;
         }

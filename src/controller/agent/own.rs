@@ -1,10 +1,10 @@
 //! Whose the agent on the gateway is, and the claim that makes it ours.
 
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::{
     api::{
-        AgentStatus,
         agent::{Place, PlaceState},
         annotation::FINALIZER,
         condition::{ACCEPTED, Judgement},
@@ -19,32 +19,12 @@ use crate::{
     kube::apply,
     plan::{
         agent::{self as plan, Ownership},
-        agent_id,
         entry::{self, Keys},
-        wake,
+        places, wake,
     },
 };
 
 impl Visit<'_> {
-    /// Stops an Agent that is still on another Gateway: to write it here too would leave the agent there to nobody.
-    pub(super) fn not_elsewhere(&mut self, accepted: &Accepted) -> Result<(), Stop> {
-        let world = &self.context.world;
-        let elsewhere = self.status.places.iter().find(|place| {
-            place.gateway_uid != accepted.gateway_uid
-                && world
-                    .gateway_with_uid(&place.gateway, &place.gateway_uid)
-                    .is_some()
-        });
-        let Some(place) = elsewhere else {
-            return Ok(());
-        };
-        let message = format!(
-            "This Agent is still agent {:?} on Gateway {}, and its Board names Gateway {} now. Agents do not move between gateways yet: delete this Agent, which deletes it there, and apply it again, or have the Board name the old Gateway again.",
-            place.agent_id, place.gateway.name, accepted.gateway_name.name
-        );
-        Err(self.stop(Judgement::fails(ACCEPTED, Reason::StillOnGateway, message)))
-    }
-
     /// Makes sure that the agent on the gateway is ours, or free and claimed. Answers whether it must not be there when the writer comes to it.
     pub(super) async fn own(
         &mut self,
@@ -54,11 +34,8 @@ impl Visit<'_> {
         keys: &Keys,
     ) -> Result<bool, Stop> {
         let id = &accepted.agent_id;
-        let place = self
-            .status
-            .places
-            .iter()
-            .find(|place| place.gateway_uid == accepted.gateway_uid && place.agent_id == *id);
+        self.take_up(accepted).await?;
+        let place = places::present_at(&self.status, &accepted.destination());
         let entry = observed.config.agent(id);
         let own = text::mark(&self.agent, self.context);
         let judge = |found| plan::ownership(&self.status, place, entry, found, &own);
@@ -81,17 +58,34 @@ impl Visit<'_> {
                 Ok(true)
             }
             Ownership::Marked => {
+                // The agent has come back under our eyes: a place on a Gateway that is gone was most likely this one.
+                let world = &self.context.world;
+                let is_there = |place: &Place| {
+                    let there = world.gateway_with_uid(&place.gateway, &place.gateway_uid);
+                    there.is_some()
+                };
+                self.status.places.retain(is_there);
                 self.claim(accepted, PlaceState::Registered, keys).await?;
                 self.event("OwnershipResumed", &format!("The agent {id:?} on the gateway carries this Agent's mark and is taken up again."));
                 Ok(false)
             }
             Ownership::Foreign => {
                 // A claim that was never used is worth nothing now.
-                self.status.places.clear();
-                self.status.own_keys.clear();
+                places::forget(&mut self.status, &accepted.gateway_uid);
                 Err(self.stop(exists(id)))
             }
         }
+    }
+
+    /// Takes up a place that this Agent holds already and was leaving, or had through another Gateway object, and writes that down.
+    async fn take_up(&mut self, accepted: &Accepted) -> Result<(), Stop> {
+        let sharing = self.context.pool.siblings(&accepted.gateway_uid);
+        let to = accepted.destination();
+        if places::take_up(&mut self.status, &to, &sharing, Timestamp::now()) {
+            self.judge_accepted(accepted);
+            self.write_status().await?;
+        }
+        Ok(())
     }
 
     /// Puts the finalizer on the Agent where it is missing: nothing of ours is on a gateway without one.
@@ -119,27 +113,17 @@ impl Visit<'_> {
             state,
             entry_sha256: Some(entry::digest(keys)),
             gateway: accepted.gateway_name.clone(),
+            ..Place::default()
         };
         // An agent that is about to be made is woken when it is there; one that is found again is not.
-        let is_new = state == PlaceState::Claimed && self.status.places.is_empty();
-        let wake = match is_new {
-            true => wake::on_provision(&self.agent),
-            false => self.status.wake.take(),
-        };
-        // Records of another place say nothing about this one.
-        self.status = AgentStatus {
-            recorded: self.status.recorded.take(),
-            token_secret_name: self.status.token_secret_name.take(),
-            wake,
-            observed_generation: self.status.observed_generation,
-            conditions: std::mem::take(&mut self.status.conditions),
-            agent_id: Some(accepted.agent_id.clone()),
-            session_key: Some(agent_id::session_key(&accepted.agent_id)),
-            gateway: Some(accepted.gateway_name.clone()),
-            places: vec![place],
-            own_keys: keys.keys().cloned().collect(),
-            ..AgentStatus::default()
-        };
+        let is_known = self.status.places.iter().any(|known| {
+            known.gateway_uid == place.gateway_uid && known.agent_id == place.agent_id
+        });
+        if state == PlaceState::Claimed && !is_known {
+            self.status.wake = wake::on_provision(&self.agent);
+        }
+        let own_keys = keys.keys().cloned().collect();
+        places::claim(&mut self.status, place, own_keys, Timestamp::now());
         if state == PlaceState::Creating {
             self.take_over_created();
         }

@@ -25,6 +25,7 @@ use crate::{
     plan::{
         agent as plan, entry,
         pause::{self, EVERY, NEVER, Pause},
+        places,
     },
 };
 
@@ -43,15 +44,24 @@ impl Visit<'_> {
     /// Leads through the pass. What is declared is judged as ever, but nothing of it is written.
     pub(super) async fn paused(&mut self, pause: &Pause) -> Result<Next, Stop> {
         self.frozen = true;
-        let place = self.status.places.first().cloned();
-        let place = place.filter(|place| plan::is_confirmed(&self.status, place));
+        // During a move the agent can beat at two places.
+        let held: Vec<Place> = self.status.places.clone();
+        let held: Vec<&Place> = held
+            .iter()
+            .filter(|place| plan::is_confirmed(&places::record_of(&self.status, place), place))
+            .collect();
         for judgement in pause::carried_over(&self.status) {
             self.judge(judgement);
         }
-        let silenced = match (&place, pause) {
-            (None, _) | (_, Pause::Gateway(_)) => Ok(false),
-            (Some(place), _) => self.silence(place).await,
-        };
+        let mut silenced = Ok(false);
+        if !matches!(pause, Pause::Gateway(_)) {
+            for place in &held {
+                silenced = match (silenced, self.silence(place).await) {
+                    (Err(why), _) | (_, Err(why)) => Err(why),
+                    (Ok(before), Ok(now)) => Ok(before || now),
+                };
+            }
+        }
         if silenced == Ok(true) {
             self.silenced = true;
             self.judge(Judgement::holds(
@@ -65,7 +75,7 @@ impl Visit<'_> {
             self.status.pending = pause::pending(&declared.keys, &declared.workspace, &self.status);
         }
         let why = silenced.as_ref().err().map(String::as_str);
-        self.judge(pause.judge(place.is_some(), &self.status.pending, why));
+        self.judge(pause.judge(!held.is_empty(), &self.status.pending, why));
         match declared {
             Err(Stop::Failed(error)) => Err(error.into()),
             _ if silenced.is_err() => Ok(Next::Within(RETRY)),
@@ -114,8 +124,10 @@ impl Visit<'_> {
         };
         match self.turn.lend(writer.apply(wish)).await {
             Ok(applied) => {
-                let there = entry::taken(&applied.entry, &self.status.own_keys);
-                self.status.entry_sha256 = Some(entry::digest(&there));
+                if place.leaving_since.is_none() {
+                    let there = entry::taken(&applied.entry, &self.status.own_keys);
+                    self.status.entry_sha256 = Some(entry::digest(&there));
+                }
                 Ok(true)
             }
             // Somebody removed it meanwhile.

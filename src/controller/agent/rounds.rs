@@ -20,6 +20,7 @@ use crate::{
         agent::{self as plan, EntryStep, Seen, Wanted},
         entry,
         files::Cause,
+        places,
     },
 };
 
@@ -139,8 +140,8 @@ impl Visit<'_> {
     /// The gateway may have to create the agent. Answers whether that was not known.
     fn will_be(&mut self, state: PlaceState) -> bool {
         let mut differs = false;
-        for place in &mut self.status.places {
-            differs |= place.state != state;
+        if let Some(place) = places::present_mut(&mut self.status) {
+            differs = place.state != state;
             place.state = state;
         }
         self.take_over_created();
@@ -164,10 +165,9 @@ impl Visit<'_> {
             .writer(&target.accepted.gateway_uid)
             .ok_or(CallError::Disconnected { sent: false })?;
         let foreign_heartbeats = foreign_heartbeats(&target.accepted.gateway);
-        let states = self.status.places.iter().map(|place| place.state);
-        let may_be_created = states
-            .into_iter()
-            .any(|state| matches!(state, PlaceState::Creating | PlaceState::Returning));
+        let may_be_created = places::present(&self.status).is_some_and(|place| {
+            matches!(place.state, PlaceState::Creating | PlaceState::Returning)
+        });
         self.context.metrics.plan_step("write_entry");
         let wish = EntryWish {
             agent_id: id.clone(),
@@ -310,9 +310,6 @@ impl Visit<'_> {
     }
 
     pub(super) fn is_first_registration(&self) -> bool {
-        self.status
-            .places
-            .iter()
-            .any(|place| !place.state.is_confirmed())
+        places::is_first_registration(&self.status)
     }
 }

@@ -192,37 +192,34 @@ impl Visit<'_> {
         let token = mint();
         // Before it is stored: a crash between the two leaves an index that ends with the process.
         self.context.directory.add_tokens(&self.key(), [&token]);
-        let data = BTreeMap::from([(TOKEN.to_owned(), bytes(&token))]);
         let annotations = BTreeMap::from([(MINTED_AT.to_owned(), now())]);
-        let written = match stored {
-            Some(stored) => {
-                let patch = json!({
-                    "metadata": {"resourceVersion": stored.resource_version(), "annotations": annotations},
-                    "data": {TOKEN: bytes(&token), NEXT: null},
-                });
-                self.patch_secret(&stored.name_any(), &patch).await?
-            }
-            None => {
-                let secret = Secret {
-                    metadata: ObjectMeta {
-                        name: Some(name.to_owned()),
-                        namespace: Some(namespace),
-                        labels: Some(BTreeMap::from([(
-                            "app.kubernetes.io/managed-by".to_owned(),
-                            FIELD_MANAGER.to_owned(),
-                        )])),
-                        annotations: Some(annotations),
-                        owner_references: self.owner().map(|owner| vec![owner]),
-                        ..ObjectMeta::default()
-                    },
-                    type_: Some("Opaque".to_owned()),
-                    data: Some(data),
-                    ..Secret::default()
-                };
-                self.secrets()
-                    .create(&PostParams::default(), &secret)
-                    .await?
-            }
+        let written = if let Some(stored) = stored {
+            let patch = json!({
+                "metadata": {"resourceVersion": stored.resource_version(), "annotations": annotations},
+                "data": {TOKEN: bytes(&token), NEXT: null},
+            });
+            self.patch_secret(&stored.name_any(), &patch).await?
+        } else {
+            let managed = (
+                "app.kubernetes.io/managed-by".to_owned(),
+                FIELD_MANAGER.to_owned(),
+            );
+            let secret = Secret {
+                metadata: ObjectMeta {
+                    name: Some(name.to_owned()),
+                    namespace: Some(namespace),
+                    labels: Some(BTreeMap::from([managed])),
+                    annotations: Some(annotations),
+                    owner_references: self.owner().map(|owner| vec![owner]),
+                    ..ObjectMeta::default()
+                },
+                type_: Some("Opaque".to_owned()),
+                data: Some(BTreeMap::from([(TOKEN.to_owned(), bytes(&token))])),
+                ..Secret::default()
+            };
+            self.secrets()
+                .create(&PostParams::default(), &secret)
+                .await?
         };
         if self.status.token_secret_name.is_some() {
             self.event(
@@ -238,7 +235,7 @@ impl Visit<'_> {
         })
     }
 
-    /// Whether the Secret is this Agent's. One of an earlier Agent of the same name was ours as well: it would only be collected.
+    /// Whether the Secret is this Agent's.
     fn owns(&self, secret: &Secret) -> bool {
         let uid = self.agent.uid();
         secret

@@ -33,7 +33,7 @@ use crate::{
         agent_api::{self, Access},
         desired::{Desired, desired},
         entry::{self, Keys},
-        once, pause,
+        once, pause, places,
         render::Workspace,
         replacement,
     },
@@ -191,10 +191,12 @@ impl<'a> Visit<'a> {
         self.session(&target.link, &id).await?;
         next = next.or_sooner(self.wake(&target).await?);
         let monitor = self.judge_heartbeat(&target);
+        next = next.or_sooner(monitor);
         if matches!(monitor, Next::Within(_)) {
             self.readmit(&target).await;
+            return Ok(next);
         }
-        Ok(next.or_sooner(monitor))
+        Ok(next.or_sooner(self.leave_others(&target.accepted).await?))
     }
 
     /// The gateway's own record of the last heartbeat counts also where its event was missed.
@@ -219,12 +221,7 @@ impl<'a> Visit<'a> {
                 return Err(self.stop(Judgement::fails(ACCEPTED, refusal.reason, refusal.message)));
             }
         };
-        self.not_elsewhere(&accepted)?;
-        let accepted_text = format!(
-            "The agent is {:?} on Gateway {}.",
-            accepted.agent_id, accepted.gateway_name.name
-        );
-        self.judge(Judgement::holds(ACCEPTED, Reason::Accepted, accepted_text));
+        self.judge_accepted(&accepted);
 
         self.phase = TOKEN_READY;
         let token = self.tokens().await?;
@@ -235,8 +232,9 @@ impl<'a> Visit<'a> {
             &accepted.gateway,
             accepted.agent_id.clone(),
         );
+        let is_here = places::present_at(&self.status, &accepted.destination()).is_some();
         if let (true, Some(path)) = (
-            desired.context.workspace_path.is_empty(),
+            is_here && desired.context.workspace_path.is_empty(),
             &self.status.workspace_path,
         ) {
             desired.context.workspace_path.clone_from(path);
@@ -246,9 +244,7 @@ impl<'a> Visit<'a> {
         if let Some(url) = base_url.or(self.context.agent_api_url.as_ref()) {
             desired.context.base_url.clone_from(url);
         }
-        let api = token
-            .as_ref()
-            .and_then(|token| self.api_part(&desired, token));
+        let api = token.as_ref().and_then(|token| api_part(&desired, token));
         self.every = parse_every(&desired.heartbeat.every)
             .and_then(|every| SignedDuration::try_from(every).ok());
         let maps = replacement::maps(accepted.board.as_deref(), &accepted.gateway);
@@ -267,17 +263,6 @@ impl<'a> Visit<'a> {
             workspace,
             token,
         })
-    }
-
-    /// The part of AGENTS.md that tells the agent of the API, where it can be reached.
-    fn api_part(&self, desired: &Desired, token: &Token) -> Option<SecretString> {
-        let facts = &desired.context;
-        let access = Access {
-            base_url: facts.base_url.clone(),
-            token: token.for_files().clone(),
-        };
-        let is_served = !facts.base_url.is_empty();
-        is_served.then(|| agent_api::tools(facts.role, facts.board.is_some(), &access).into())
     }
 
     /// The link to the gateway, if it is up and can do what is needed.
@@ -373,4 +358,15 @@ impl<'a> Visit<'a> {
             Err(error) => tracing::debug!(agent_id = id, %error, "not readmitted"),
         }
     }
+}
+
+/// The part of `AGENTS.md` that tells the agent of the API, where it can be reached.
+fn api_part(desired: &Desired, token: &Token) -> Option<SecretString> {
+    let facts = &desired.context;
+    let access = Access {
+        base_url: facts.base_url.clone(),
+        token: token.for_files().clone(),
+    };
+    let is_served = !facts.base_url.is_empty();
+    is_served.then(|| agent_api::tools(facts.role, facts.board.is_some(), &access).into())
 }

@@ -51,7 +51,11 @@ impl World {
             };
             let boards = self.references().boards_of_gateway.get(&name);
             self.touch_boards(boards);
-            self.touch_agents(self.agents_on(&name));
+            // Those that leave it, too, though they mean another one by now.
+            let uid = gateway.meta().uid.clone().unwrap_or_default();
+            let mut agents = self.agents_on(&name);
+            agents.extend(self.claims_on(&uid));
+            self.touch_agents(agents);
         }
     }
 
@@ -113,6 +117,7 @@ impl World {
         let summary = |agent: Option<&Arc<Agent>>| {
             agent.map(|agent| {
                 (
+                    (agent.spec.board_ref.clone(), agent.spec.role),
                     is_ready(agent),
                     seats::is_accepted(agent),
                     claimed(agent),
@@ -138,7 +143,11 @@ impl World {
         if let Some(agent) = after.filter(|_| waits(after) && !waits(before)) {
             self.touch_agents([ObjectRef::from_obj(&**agent)]);
         }
-        let seat = |agent: Option<&Arc<Agent>>| agent.and_then(|agent| claim_to_a_seat(agent));
+        let seat = |agent: Option<&Arc<Agent>>| {
+            let agent = agent?;
+            let home = (agent.spec.board_ref.clone(), agent.spec.gateway_ref.clone());
+            Some((claim_to_a_seat(agent)?, home))
+        };
         if seat(before) != seat(after) {
             for agent in before.into_iter().chain(after) {
                 self.touch_seats(agent);

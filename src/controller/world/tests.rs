@@ -157,11 +157,11 @@ async fn our_own_status_coming_back_reconciles_nothing_but_whom_it_concerns() {
             gateway_uid: "uid-main".into(),
             agent_id: "team_r1".into(),
             state: PlaceState::Claimed,
-            entry_sha256: None,
             gateway: GatewayName {
                 name: "main".into(),
                 namespace: "team".into(),
             },
+            ..Place::default()
         }],
         ..AgentStatus::default()
     });

@@ -25,8 +25,8 @@ fn place() -> impl Strategy<Value = Place> {
         gateway_uid: uid.to_owned(),
         agent_id: id.to_owned(),
         state: PlaceState::Claimed,
-        entry_sha256: None,
         gateway: GatewayName::default(),
+        ..Place::default()
     })
 }
 

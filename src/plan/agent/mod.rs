@@ -12,6 +12,7 @@ use crate::plan::{
     entry::{self, Keys},
     files::{self, Action, Cause, ChecklistAction, Listed, Origin, Read},
     mark::Mark,
+    places,
     render::{FileName, Rendered, Workspace},
 };
 
@@ -247,17 +248,13 @@ fn origin(
     bootstrap: Option<&SeenFile>,
     wanted: Option<&Rendered>,
 ) -> Option<Origin> {
-    let is = |state| record.places.iter().any(|place| place.state == state);
-    if record
-        .places
-        .iter()
-        .any(|place| !place.state.is_confirmed())
-    {
+    let state = places::present(record).map(|place| place.state);
+    if places::is_first_registration(record) {
         return Some(Origin::Ours);
     }
     let there = bootstrap
         .filter(|file| matches!(file.listed, Listed::Present { size, .. } if size > 0))
-        .filter(|_| is(PlaceState::Returning));
+        .filter(|_| state == Some(PlaceState::Returning));
     match (there, wanted) {
         (None, _) => Some(Origin::Found),
         (Some(_), None) => Some(Origin::Ours),

@@ -41,8 +41,8 @@ fn there(mut agent: Agent) -> Agent {
         gateway_uid: "gateway".to_owned(),
         agent_id: agent.name_any(),
         state: PlaceState::Registered,
-        entry_sha256: None,
         gateway: GatewayName::default(),
+        ..Place::default()
     };
     agent.status.get_or_insert_default().places.push(place);
     agent

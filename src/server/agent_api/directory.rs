@@ -109,7 +109,7 @@ impl Directory {
     pub fn expect_tokens(&self, uids: impl IntoIterator<Item = String>) {
         let mut unread = self.unread();
         *unread = Some(uids.into_iter().collect());
-        self.note(&unread);
+        self.note(unread.as_ref());
     }
 
     /// Expects no tokens any more of Agents that are gone.
@@ -121,7 +121,7 @@ impl Directory {
         if let Some(unread) = unread.as_mut() {
             unread.retain(|uid| is_there(uid));
         }
-        self.note(&unread);
+        self.note(unread.as_ref());
     }
 
     fn was_read(&self, uid: &str) {
@@ -132,11 +132,11 @@ impl Directory {
         if let Some(unread) = unread.as_mut() {
             unread.remove(uid);
         }
-        self.note(&unread);
+        self.note(unread.as_ref());
     }
 
-    fn note(&self, unread: &Option<HashSet<String>>) {
-        if unread.as_ref().is_some_and(HashSet::is_empty) {
+    fn note(&self, unread: Option<&HashSet<String>>) {
+        if unread.is_some_and(HashSet::is_empty) {
             self.0.all_read.store(true, Ordering::Release);
         }
     }

@@ -185,8 +185,8 @@ pub(super) fn record(state: PlaceState) -> AgentStatus {
             gateway_uid: "uid".into(),
             agent_id: "a".into(),
             state,
-            entry_sha256: None,
             gateway: GatewayName::default(),
+            ..Place::default()
         }],
         ..AgentStatus::default()
     }

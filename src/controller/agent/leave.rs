@@ -1,0 +1,332 @@
+//! Takes an agent off one gateway: because its Agent is being deleted, or because it has moved to another gateway. What is ours goes as
+//! `deletionPolicy` says, what is not is never touched, and nothing hangs for ever.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use kube::{Resource, ResourceExt};
+use tokio::time::Instant;
+
+use crate::{
+    api::{
+        Agent, Gateway,
+        agent::{AgentStatus, DeletionPolicy, Place},
+    },
+    controller::{
+        agent::{AgentTurn, observe, text},
+        context::Context,
+        gateway::age_of_deletion,
+        obstacles::{self, Obstacle},
+        runner::ReconcileError,
+    },
+    gateway::{self, CallError, Deleted, EntryWish, Link, WriteError, Writer},
+    plan::{agent as plan, mark, render::FileName},
+};
+
+/// One agent that is to go from one gateway.
+pub(super) struct Leave<'a> {
+    pub(super) agent: &'a Agent,
+    /// The place that is left.
+    pub(super) place: &'a Place,
+    /// What is recorded of that place.
+    pub(super) record: AgentStatus,
+    /// How long ago it was asked for.
+    pub(super) asked: Duration,
+    /// The place where the agent has to stay, if it moves.
+    pub(super) stays: Option<&'a Place>,
+    pub(super) context: &'a Context,
+    pub(super) turn: &'a AgentTurn,
+}
+
+/// How it stands.
+pub(super) enum Left {
+    /// Nothing of ours is there any more.
+    Done(Done),
+    /// It did not happen in time, and is not tried again. The note says what may be left there.
+    GivenUp(String),
+    /// It is tried again, for so long.
+    Waits(Waits),
+}
+
+/// What was done; with a note for people, where there is something to say.
+pub(super) enum Done {
+    /// Nothing of ours was there, or it is the agent that has to stay.
+    Nothing,
+    /// The agent was deleted.
+    Deleted(String),
+    /// It stays, without our mark.
+    Orphaned(String),
+    /// The gateway does not let it go: our settings and our mark were taken out.
+    Retired(String),
+}
+
+/// What it waits for.
+pub(super) struct Waits {
+    /// Time until it is given up.
+    pub(super) left: Duration,
+    /// How long this process has met what it waits for. Nothing, while that is a pause: somebody wants it to wait.
+    pub(super) tried: Duration,
+    /// The gateway's name and what keeps it.
+    pub(super) what: String,
+    /// What failed, if the gateway was asked.
+    pub(super) error: Option<ReconcileError>,
+}
+
+impl Leave<'_> {
+    /// Tries to take the agent off the place.
+    pub(super) async fn run(&self) -> Left {
+        let (context, uid) = (self.context, &self.place.gateway_uid);
+        let key = obstacles::within(&self.agent.uid().unwrap_or_default(), uid);
+        let gateway = context.world.gateway_with_uid(&self.place.gateway, uid);
+        let link = context
+            .pool
+            .get(uid)
+            .filter(|_| context.down_since(uid).is_none());
+        let is_paused = gateway.as_ref().is_some_and(|gateway| gateway.spec.paused);
+        let error = match link.filter(|_| !is_paused) {
+            Some(link) => {
+                context.obstacles.overcome(&key, Obstacle::Away);
+                match self.clean(&link).await {
+                    Ok(done) => {
+                        context.obstacles.forget(&key);
+                        return Left::Done(done);
+                    }
+                    Err(error) => Some(error),
+                }
+            }
+            None => None,
+        };
+        let obstacle = if error.is_some() {
+            Obstacle::Failing
+        } else {
+            Obstacle::Away
+        };
+        let tried = if self.waits_for_pause(gateway.as_deref()) {
+            // The time to try begins when the pause ends.
+            context.obstacles.overcome(&key, Obstacle::Away);
+            context.obstacles.overcome(&key, Obstacle::Failing);
+            Duration::ZERO
+        } else {
+            context.obstacles.met(&key, obstacle)
+        };
+        let left = self.time_left(gateway.as_deref(), tried);
+        if left.is_zero() {
+            context.obstacles.forget(&key);
+            return Left::GivenUp(self.given_up(is_paused));
+        }
+        let why = if is_paused {
+            "is paused"
+        } else {
+            "does not answer or could not delete the agent yet"
+        };
+        Left::Waits(Waits {
+            left,
+            tried,
+            what: format!("Gateway {}, which {why}", self.place.gateway.name),
+            error,
+        })
+    }
+
+    fn policy(&self) -> DeletionPolicy {
+        self.agent.spec.deletion_policy.unwrap_or_default()
+    }
+
+    fn given_up(&self, is_paused: bool) -> String {
+        let why = if is_paused {
+            "is paused"
+        } else {
+            "did not do it in time"
+        };
+        let (name, id) = (&self.place.gateway.name, &self.place.agent_id);
+        match self.policy() {
+            DeletionPolicy::Delete => format!(
+                "Gateway {name} was to delete agent {id:?} and {why}, so it may still be there. Remove it by hand: openclaw agents delete {id}"
+            ),
+            DeletionPolicy::KeepFiles => format!(
+                "Gateway {name} was to delete agent {id:?} and keep its files, and {why}, so it may still be there. Copy its files before you remove it by hand."
+            ),
+            DeletionPolicy::Orphan => format!(
+                "Agent {id:?} stays on Gateway {name}, which {why}, so that the operator's mark may still stand at the end of its AGENTS.md."
+            ),
+        }
+    }
+
+    /// Takes the agent off the gateway. What is missing counts as done.
+    async fn clean(&self, link: &Link) -> Result<Done, ReconcileError> {
+        let Self {
+            agent,
+            place,
+            context,
+            ..
+        } = self;
+        // Before the next look: it writes to the process that was there then, and to no later one.
+        let writer = context
+            .pool
+            .writer(&place.gateway_uid)
+            .ok_or(CallError::Disconnected { sent: false })?;
+        if self.is_the_one_that_stays().await? || !self.is_there_by_us(link).await? {
+            return Ok(Done::Nothing);
+        }
+        let policy = self.policy();
+        let own = text::mark(agent, context);
+        if policy != DeletionPolicy::Delete && !unmark(&place.agent_id, &own, link).await? {
+            return Ok(Done::Nothing);
+        }
+        let files = match policy {
+            DeletionPolicy::Delete => "its files are in the gateway's trash",
+            DeletionPolicy::KeepFiles => {
+                "its files stay in its workspace, without the operator's mark"
+            }
+            DeletionPolicy::Orphan => {
+                return Ok(Done::Orphaned(format!(
+                    "Agent {:?} stays on Gateway {} as it is, without the operator's mark.",
+                    place.agent_id, place.gateway.name
+                )));
+            }
+        };
+        context.metrics.plan_step("delete_agent");
+        let with_files = policy == DeletionPolicy::Delete;
+        match self
+            .turn
+            .lend(writer.delete(&place.agent_id, with_files))
+            .await
+        {
+            Ok(Deleted::Deleted) => Ok(Done::Deleted(format!(
+                "Agent {:?} was deleted on Gateway {}; {files}.",
+                place.agent_id, place.gateway.name
+            ))),
+            Ok(Deleted::Missing) => Ok(Done::Nothing),
+            Err(WriteError::Call(CallError::AgentCannotBeDeleted { message })) => {
+                self.retire(&own, link, &writer).await?;
+                Ok(Done::Retired(format!(
+                    "The gateway does not delete agent {:?}: {}. Our heartbeat settings and mark were taken out, the agent stays. Remove it there once the gateway lets it go.",
+                    place.agent_id,
+                    message.trim_end_matches('.')
+                )))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether this place is the agent that has to stay, because two Gateway objects reach one gateway. The gateway where it stays has to
+    /// answer now and show it: what is known of its process is then no older than what is known of the other's.
+    async fn is_the_one_that_stays(&self) -> Result<bool, ReconcileError> {
+        let Some(stays) = self.stays else {
+            return Ok(false);
+        };
+        let pool = &self.context.pool;
+        let now = Some(Instant::now());
+        let observed = pool.observe(&stays.gateway_uid, now).await?;
+        if observed.config.agent(&stays.agent_id).is_none() {
+            return Err(CallError::AgentNotFound {
+                agent_id: stays.agent_id.clone(),
+            }
+            .into());
+        }
+        let sharing = pool.siblings(&self.place.gateway_uid);
+        Ok(stays.agent_id == self.place.agent_id && sharing.contains(&stays.gateway_uid))
+    }
+
+    /// Whether what stands there can be ours: a claim that the gateway never confirmed may never have been used, and somebody else may have
+    /// made an agent of that id since.
+    async fn is_there_by_us(&self, link: &Link) -> Result<bool, ReconcileError> {
+        let (record, place, context) = (&self.record, self.place, self.context);
+        if plan::is_confirmed(record, place) {
+            return Ok(true);
+        }
+        let now = Some(Instant::now());
+        let observed = context.pool.observe(&place.gateway_uid, now).await?;
+        if !observed.config.valid {
+            return Err(WriteError::ConfigInvalid {
+                message: "the config document is broken".to_owned(),
+                issues: observed.config.issues.clone(),
+            }
+            .into());
+        }
+        let entry = observed.config.agent(&place.agent_id);
+        let own = text::mark(self.agent, context);
+        let judge = |found| plan::ownership(record, Some(place), entry, found, &own);
+        if judge(None) != plan::Ownership::Foreign {
+            // Free: the writer, which waits for what is under way, has the last word.
+            return Ok(true);
+        }
+        let found = observe::mark(link, &place.agent_id).await?;
+        Ok(judge(found.as_ref()) != plan::Ownership::Foreign)
+    }
+
+    /// Takes our heartbeat and our mark out of an agent that the gateway never deletes.
+    async fn retire(
+        &self,
+        own: &mark::Mark,
+        link: &Link,
+        writer: &Writer,
+    ) -> Result<(), ReconcileError> {
+        let id = &self.place.agent_id;
+        let own_keys = self.record.own_keys.iter();
+        let wish = EntryWish {
+            agent_id: id.clone(),
+            set: BTreeMap::new(),
+            unset: own_keys
+                .filter(|path| path.starts_with("heartbeat."))
+                .cloned()
+                .collect(),
+            must_be_absent: false,
+            was_there: false,
+            may_be_created: false,
+            foreign_heartbeats: gateway::ForeignHeartbeats::Stop,
+        };
+        // Twice: an agent that is alone on a gateway can have another workspace once its entry has changed (seen on 2026.9.6).
+        unmark(id, own, link).await?;
+        writer.apply(wish).await?;
+        unmark(id, own, link).await?;
+        Ok(())
+    }
+
+    fn namespace_goes(&self) -> bool {
+        let namespace = self.agent.namespace().unwrap_or_default();
+        self.context.world.is_terminating(&namespace)
+    }
+
+    /// Whether it waits for the end of a pause. Nothing waits for that whose Gateway or namespace goes too.
+    fn waits_for_pause(&self, gateway: Option<&Gateway>) -> bool {
+        !self.namespace_goes()
+            && gateway.is_some_and(|gateway| {
+                gateway.spec.paused && gateway.meta().deletion_timestamp.is_none()
+            })
+    }
+
+    /// How long it may still wait for the gateway: as long as it is paused, long while it is only away, short when the Gateway or the
+    /// namespace goes too. Never less than the short time since this process met what it waits for, however long ago it was asked for:
+    /// after a start nothing was tried yet.
+    fn time_left(&self, gateway: Option<&Gateway>, tried: Duration) -> Duration {
+        let settings = &self.context.settings;
+        let short = |tried| settings.teardown_deadline.saturating_sub(tried);
+        let long = settings.deletion_deadline.saturating_sub(self.asked);
+        match gateway {
+            None => short(tried),
+            Some(_) if self.namespace_goes() => short(tried),
+            Some(gateway) if gateway.meta().deletion_timestamp.is_some() => {
+                short(tried.min(age_of_deletion(gateway)))
+            }
+            // Somebody wants it to wait.
+            gateway if self.waits_for_pause(gateway) => Duration::MAX,
+            Some(_) => long.max(short(tried)),
+        }
+    }
+}
+
+/// Takes our mark out of the agent's AGENTS.md, if it is there. Answers whether the agent is.
+async fn unmark(agent_id: &str, own: &mark::Mark, link: &Link) -> Result<bool, ReconcileError> {
+    let name = FileName::Agents.as_str();
+    let file = match link.files_get(agent_id, name).await {
+        Ok(file) => file,
+        Err(CallError::AgentNotFound { .. }) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let text = file.content.as_deref();
+    if let Some(text) = text.filter(|text| mark::Mark::find(text).as_ref() == Some(own)) {
+        let unmarked = mark::strip(text);
+        link.files_set(agent_id, name, unmarked, file.hash.as_deref())
+            .await?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,137 @@
+//! A move from one gateway to another: once the agent is confirmed at its new place, it is taken off those that it has left.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use crate::{
+    api::{
+        agent::Place,
+        condition::{ACCEPTED, Judgement},
+        reason::Reason,
+    },
+    controller::{
+        agent::{
+            accept::Accepted,
+            leave::{Done, Leave, Left},
+            visit::{Stop, Visit},
+        },
+        obstacles::{self, Obstacle},
+        runner::Next,
+    },
+    plan::places,
+};
+
+/// Longest wait between two tries while the old gateway fails at it; a link that comes up wakes the Agent anyway.
+const RETRY: Duration = Duration::from_mins(1);
+/// What ends sooner is not worth a word: after a start of the operator, for instance, links come up one after the other.
+const TOLD_AFTER: Duration = Duration::from_secs(10);
+
+impl Visit<'_> {
+    /// Says where the Agent is, and what it still leaves.
+    pub(super) fn judge_accepted(&mut self, accepted: &Accepted) {
+        let (id, name) = (&accepted.agent_id, &accepted.gateway_name.name);
+        let others = self.status.places.iter();
+        let others = others.filter(|place| place.gateway_uid != accepted.gateway_uid);
+        let from: Vec<_> = others
+            .map(|place| format!("Gateway {}", place.gateway.name))
+            .collect();
+        let message = if from.is_empty() {
+            format!("The agent is {id:?} on Gateway {name}.")
+        } else {
+            format!(
+                "The agent is to be {id:?} on Gateway {name}. Once it is confirmed there, it is taken off {}.",
+                from.join(" and ")
+            )
+        };
+        self.judge(Judgement::holds(ACCEPTED, Reason::Accepted, message));
+    }
+
+    /// Takes the agent off the places that it leaves. It is confirmed where it is to be, so whatever keeps the others waiting is told in
+    /// an event and changes nothing about Ready.
+    pub(super) async fn leave_others(&mut self, accepted: &Accepted) -> Result<Next, Stop> {
+        let leaving: Vec<Place> = places::leaving(&self.status).cloned().collect();
+        let Some(stays) = places::present(&self.status).cloned() else {
+            return Ok(Next::Change);
+        };
+        if leaving.is_empty() {
+            return Ok(Next::Change);
+        }
+        // What was confirmed here has to outlive a crash before anything goes from there.
+        self.write_status().await?;
+        let mut next = Next::Change;
+        for place in leaving {
+            let agent = std::sync::Arc::clone(&self.agent);
+            let leave = Leave {
+                agent: &agent,
+                place: &place,
+                record: places::record_of(&self.status, &place),
+                asked: age(&place),
+                stays: Some(&stays),
+                context: self.context,
+                turn: self.turn,
+            };
+            let (old, new) = (&place.gateway.name, &stays.gateway.name);
+            match leave.run().await {
+                Left::Done(done) => self.has_left(&place, &stays, &done),
+                Left::GivenUp(note) => {
+                    self.context.warn(&self.reference(), "LeftOnGateway", &note);
+                }
+                Left::Waits(waits) => {
+                    if let Some(error) = &waits.error {
+                        tracing::info!(%error, gateway = old, "the agent could not be taken off the gateway that it leaves; tried again");
+                    }
+                    let uid = self.agent.uid().unwrap_or_default();
+                    let key = obstacles::within(&uid, &place.gateway_uid);
+                    let is_late = waits.tried >= TOLD_AFTER;
+                    if is_late && self.context.obstacles.is_first(&key, Obstacle::Told) {
+                        let note = format!(
+                            "The agent is on Gateway {new}. To be taken off the gateway that it leaves it waits for {}.",
+                            waits.what
+                        );
+                        self.context.warn(&self.reference(), "MoveWaits", &note);
+                    }
+                    let longest = match &waits.error {
+                        _ if !is_late => TOLD_AFTER,
+                        Some(_) => RETRY,
+                        None => Duration::MAX,
+                    };
+                    // A pause ends with a change of its Gateway.
+                    if waits.left < Duration::MAX {
+                        next = next.or_sooner(Next::Within(waits.left.min(longest)));
+                    }
+                    continue;
+                }
+            }
+            // What stands there from now on is somebody else's, however long the others take.
+            places::forget(&mut self.status, &place.gateway_uid);
+            self.judge_accepted(accepted);
+            self.write_status().await?;
+        }
+        Ok(next)
+    }
+
+    fn has_left(&self, place: &Place, stays: &Place, done: &Done) {
+        let (old, new) = (&place.gateway.name, &stays.gateway.name);
+        let moved = format!("The agent has moved from Gateway {old} to Gateway {new}.");
+        match done {
+            Done::Nothing => self.event("Moved", &moved),
+            Done::Deleted(note) | Done::Orphaned(note) => {
+                self.event("Moved", &format!("{moved} {note}"));
+            }
+            Done::Retired(note) => {
+                self.event("Moved", &moved);
+                self.context.warn(&self.reference(), "LeftOnGateway", note);
+            }
+        }
+    }
+}
+
+/// How long the agent has been leaving a place.
+fn age(place: &Place) -> Duration {
+    let since = place.leaving_since.as_ref().map(|time| time.0);
+    since
+        .and_then(|since| Duration::try_from(Timestamp::now().duration_since(since)).ok())
+        .unwrap_or_default()
+}
