@@ -16,3 +16,4 @@ pub mod render;
 pub mod replacement;
 pub mod retry;
 pub mod seats;
+pub mod team;
