@@ -245,3 +245,6 @@ pub fn owns(agent: &Agent, soul: &ConfigMap) -> bool {
 fn own(agent: &Agent) -> Option<OwnerReference> {
     agent.controller_owner_ref(&())
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ mod openapi;
 mod problem;
 mod read;
 mod record;
+#[cfg(test)]
+mod tests;
 pub mod types;
 
 use std::{sync::Arc, time::Instant};
