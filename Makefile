@@ -8,10 +8,10 @@ BUILD = $(CARGO) build --locked --example bed --bin mission-operator
 BED = $(CARGO) run --quiet --locked --example bed --
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test trials bench scale fuzz install fmt lint crds
+.PHONY: help demo up down test trials bench scale heartbeats fuzz install fmt lint crds
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: require-cargo ## Show the whole way of an Agent on a real gateway; installs what it needs, stops everything
 	@$(BUILD)
@@ -48,6 +48,11 @@ fuzz: require-cargo ## Fuzz every target for SECONDS=60, or TARGET=session alone
 EACH ?= 25,50,100
 scale: require-cargo ## Measure what 100 gateways with EACH=25,50,100 Agents cost the operator; about 15 minutes
 	$(CARGO) bench --locked --bench scale -- --agents $(EACH)
+
+# Agents that call.
+CALLERS ?= 10000
+heartbeats: require-cargo ## Measure how many heartbeats of CALLERS=10000 agents one core takes a second; half a minute
+	$(CARGO) bench --locked --bench agent_api -- --agents $(CALLERS)
 
 install: require-cargo ## Install what the test bed needs, and nothing else
 	@$(BUILD)

@@ -1,6 +1,6 @@
 //! Start, arguments, exit code; nothing else.
 
-use std::process::ExitCode;
+use std::{net::SocketAddr, process::ExitCode};
 
 use anyhow::Context;
 use clap::Parser;
@@ -10,7 +10,10 @@ use mission_operator::{
     controller, kube,
     metrics::Metrics,
     presence::Presence,
-    server::{self, Readiness, agent_api::Directory},
+    server::{
+        self, Readiness,
+        agent_api::{self, Directory},
+    },
     settings::Settings,
     telemetry, unwind,
 };
@@ -47,6 +50,19 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let served = axum::serve(listener, server::router(metrics.clone(), readiness.clone()))
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     let served = tokio::spawn(served.into_future());
+    let agents_listener = TcpListener::bind(settings.agent_api_address)
+        .await
+        .with_context(|| {
+            format!(
+                "cannot listen on --agent-api-address {}",
+                settings.agent_api_address
+            )
+        })?;
+    let agent_api = agent_api::router(directory.clone(), metrics.clone())
+        .into_make_service_with_connect_info::<SocketAddr>();
+    let agent_api = axum::serve(agents_listener, agent_api)
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let agent_api = tokio::spawn(agent_api.into_future());
     let clients = kube::client::connect().await?;
     let ended = controller::run(
         settings,
@@ -59,6 +75,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     .await;
     stop.cancel();
     served.await??;
+    agent_api.await??;
     tracing::info!("mission-operator ends");
     Ok(ended?)
 }

@@ -53,6 +53,21 @@ pub enum Outcome {
     timeout,
 }
 
+/// What a caller of the API that agents call had used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(
+    non_camel_case_types,
+    reason = "label values are written in lower case"
+)]
+pub enum Limit {
+    /// The calls of one agent.
+    agent,
+    /// The calls from one address.
+    address,
+    /// The calls from one address for which no agent was found.
+    failures,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReconcileLabels {
     controller: Controller,
@@ -75,6 +90,22 @@ struct StepLabels {
     step: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    operation: &'static str,
+    code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    operation: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    limit: Limit,
+}
+
 /// The operator's metrics; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -84,6 +115,9 @@ pub struct Metrics {
     active_workers: Family<ControllerLabels, Gauge>,
     gateway_connected: Family<GatewayLabels, Gauge>,
     plan_steps: Family<StepLabels, Counter>,
+    agent_api_requests: Family<CallLabels, Counter>,
+    agent_api_seconds: Family<OperationLabels, Histogram>,
+    agent_api_limited: Family<LimitLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -106,6 +140,12 @@ impl Metrics {
         let active_workers = Family::<ControllerLabels, Gauge>::default();
         let gateway_connected = Family::<GatewayLabels, Gauge>::default();
         let plan_steps = Family::<StepLabels, Counter>::default();
+        let agent_api_requests = Family::<CallLabels, Counter>::default();
+        // 50 µs to 13 s: from an answer out of memory to an API server that does not answer.
+        let agent_api_seconds = Family::<OperationLabels, Histogram>::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.000_05, 4.0, 10))
+        });
+        let agent_api_limited = Family::<LimitLabels, Counter>::default();
         registry.register(
             "controller_runtime_reconcile",
             "Reconciles by kind and result",
@@ -131,6 +171,21 @@ impl Metrics {
             "Writing steps executed on gateways; stands still when all is converged",
             plan_steps.clone(),
         );
+        registry.register(
+            "mission_operator_agent_api_requests",
+            "Calls of agents by operation and status code; operation is none where there is no such call",
+            agent_api_requests.clone(),
+        );
+        registry.register(
+            "mission_operator_agent_api_request_seconds",
+            "Time until a call of an agent is answered",
+            agent_api_seconds.clone(),
+        );
+        registry.register(
+            "mission_operator_agent_api_limited",
+            "Calls that were refused because the agent or its address calls too often",
+            agent_api_limited.clone(),
+        );
         Self {
             registry: Arc::new(registry),
             reconciles,
@@ -138,6 +193,9 @@ impl Metrics {
             active_workers,
             gateway_connected,
             plan_steps,
+            agent_api_requests,
+            agent_api_seconds,
+            agent_api_limited,
         }
     }
 }
@@ -205,6 +263,23 @@ impl Metrics {
     /// Counts one executed step of a plan, by the step's name.
     pub fn plan_step(&self, step: &'static str) {
         self.plan_steps.get_or_create(&StepLabels { step }).inc();
+    }
+
+    /// Counts one call of an agent, by the operation's id, and how long it took.
+    pub fn agent_api_call(&self, operation: &'static str, code: u16, seconds: f64) {
+        self.agent_api_requests
+            .get_or_create(&CallLabels { operation, code })
+            .inc();
+        self.agent_api_seconds
+            .get_or_create(&OperationLabels { operation })
+            .observe(seconds);
+    }
+
+    /// Counts one call that was refused because this was used up.
+    pub fn agent_api_limited(&self, limit: Limit) {
+        self.agent_api_limited
+            .get_or_create(&LimitLabels { limit })
+            .inc();
     }
 
     /// The metrics as text in the format of `OpenMetrics`.

@@ -25,8 +25,18 @@ pub const MINTED_AT: &str = "mission.openclaw.dev/minted-at";
 /// On an Agent that a Board or a Gateway declares: SHA-256, in hex, of what was applied. Tells a field that is not declared any more from one that a person set.
 pub const DECLARED: &str = "mission.openclaw.dev/declared-sha256";
 
+/// Label of an Agent that a lead added through the API that agents call, and of the ConfigMap with its SOUL.md: the lead's name, an over-long
+/// one cut. The annotation of the same name holds the whole name.
+pub const CREATED_BY: &str = "mission.openclaw.dev/created-by";
+
+/// On a ConfigMap with a SOUL.md: why a lead changed the text last, in its own words.
+pub const CHANGE_REASON: &str = "mission.openclaw.dev/change-reason";
+
 /// Finalizer of Gateways and Agents: the object stays until its part on the gateway is cleaned up. Nothing of a Board is on a gateway.
 pub const FINALIZER: &str = "mission.openclaw.dev/cleanup";
 
 /// Field manager of every server-side apply of the operator, and `reportingController` of its events.
 pub const FIELD_MANAGER: &str = "mission-operator";
+
+/// Field manager of what leads write through the API that agents call, so that it is told from what the operator itself writes.
+pub const AGENT_API_FIELD_MANAGER: &str = "mission-operator-agent-api";

@@ -19,5 +19,6 @@ pub mod render;
 pub mod replacement;
 pub mod retry;
 pub mod seats;
+pub mod team;
 pub mod token;
 pub mod wake;

@@ -332,6 +332,7 @@ fn too_large(files: &[Rendered], checklist: &str) -> Vec<Problem> {
 }
 
 /// The length of a text as the gateway counts it.
-fn characters(text: &str) -> usize {
+#[must_use]
+pub fn characters(text: &str) -> usize {
     text.trim_end().encode_utf16().count()
 }

@@ -74,7 +74,11 @@ fn a_wrong_argument_is_named_with_what_to_write_instead() {
 #[test]
 fn without_a_cluster_it_says_so_and_ends() {
     let dir = tempfile::tempdir().unwrap();
-    let address = ["run", "--http-address=127.0.0.1:0"];
+    let address = [
+        "run",
+        "--http-address=127.0.0.1:0",
+        "--agent-api-address=127.0.0.1:0",
+    ];
     let (output, errors) = run(&address, &[("HOME", dir.path())]);
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(errors.contains("no cluster to talk to"), "{errors}");

@@ -106,6 +106,7 @@ pub(crate) struct OperatorOptions {
 pub(crate) struct Operator {
     process: Process,
     port: u16,
+    agent_api_port: u16,
 }
 
 impl Operator {
@@ -113,9 +114,13 @@ impl Operator {
     pub(crate) async fn start(run: &Run, options: &OperatorOptions) -> Result<Self> {
         let http = http::client()?;
         for _ in 0..port::ATTEMPTS {
-            let port = port::free()?;
+            let (port, agent_api_port) = (port::free()?, port::free()?);
             let mut start = Start::new(&format!("operator-{}", options.name), &options.program)
                 .args(["run", "--http-address", &port::loopback(port).to_string()])
+                .args([
+                    "--agent-api-address",
+                    &port::loopback(agent_api_port).to_string(),
+                ])
                 .args(&options.args)
                 .env("KUBECONFIG", &options.kubeconfig)
                 .env("RUST_BACKTRACE", "1");
@@ -126,7 +131,11 @@ impl Operator {
             let url = format!("http://127.0.0.1:{port}/readyz");
             if until_ready(&process, READY_LIMIT, || answers(&http, &url)).await? == Started::Ready
             {
-                return Ok(Self { process, port });
+                return Ok(Self {
+                    process,
+                    port,
+                    agent_api_port,
+                });
             }
         }
         bail!("no free port for the operator")
@@ -140,6 +149,11 @@ impl Operator {
     /// Its process.
     pub(crate) fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Where agents reach it.
+    pub(crate) fn agent_api_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.agent_api_port)
     }
 
     /// Its metrics now, in the text format.

@@ -14,6 +14,7 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 
+mod agent_api;
 mod boards;
 mod bootstrap;
 mod credential;

@@ -41,3 +41,12 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: mission-operator
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
+
+{{/* Where agents reach the operator; empty where nobody can tell. */}}
+{{- define "mission-operator.agentApiUrl" -}}
+{{- if .Values.agentApi.url }}
+{{- .Values.agentApi.url }}
+{{- else if .Values.agentApi.service.enabled }}
+{{- printf "http://%s.%s:8080" (include "mission-operator.fullname" .) .Release.Namespace }}
+{{- end }}
+{{- end }}

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +15,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::{
-    api::{Agent, Board},
+    api::{Agent, Board, agent::FileStatus},
     presence::{AgentKey, Presence},
 };
 
@@ -56,6 +57,8 @@ struct Inner {
     all_read: AtomicBool,
     objects: OnceLock<Objects>,
     presence: Presence,
+    told: Mutex<HashMap<String, Vec<u64>>>,
+    hasher: RandomState,
 }
 
 /// Whom the API knows. Cheap to clone.
@@ -84,6 +87,8 @@ impl Directory {
             all_read: AtomicBool::new(false),
             objects: OnceLock::new(),
             presence,
+            told: Mutex::default(),
+            hasher: RandomState::new(),
         }))
     }
 
@@ -172,8 +177,37 @@ impl Directory {
         self.was_read(&agent.uid);
     }
 
+    /// Which of the agent's files are not as they were when this was asked last; all of them, when it is asked for the first time.
+    ///
+    /// What was told is remembered, and not when: the status knows of a file after the gateway does, whose clock is another one.
+    #[must_use]
+    pub fn news(&self, agent: &AgentKey, files: &[FileStatus]) -> Vec<String> {
+        let now: Vec<_> = files
+            .iter()
+            .map(|file| {
+                let seen = (&file.name, &file.sha256, file.modified);
+                self.0.hasher.hash_one(seen)
+            })
+            .collect();
+        let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = told.get(&agent.uid).map_or(&[][..], Vec::as_slice);
+        if before == now {
+            return Vec::new();
+        }
+        let changed = files
+            .iter()
+            .zip(&now)
+            .filter(|(_, seen)| !before.contains(seen))
+            .map(|(file, _)| file.name.clone())
+            .collect();
+        told.insert(agent.uid.clone(), now);
+        changed
+    }
+
     /// Forgets an agent that is gone.
     pub fn forget(&self, uid: &str) {
+        let told = self.0.told.lock();
+        told.unwrap_or_else(PoisonError::into_inner).remove(uid);
         let mut tokens = self.tokens();
         for digest in tokens.digests.remove(uid).unwrap_or_default() {
             tokens.agents.remove(&digest);
@@ -225,6 +259,7 @@ fn digest(token: &SecretString) -> TokenDigest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::agent::FileState;
 
     fn key(uid: &str) -> AgentKey {
         AgentKey {
@@ -253,5 +288,27 @@ mod tests {
         assert_eq!(directory.find("old"), Found::Unknown);
         directory.forget("a");
         assert_eq!(directory.find("new"), Found::Unknown);
+    }
+    #[test]
+    fn what_is_new_to_an_agent_is_told_once() {
+        let directory = Directory::new(Presence::new().0);
+        let file = |name: &str, sha256: &str, modified| FileStatus {
+            name: name.to_owned(),
+            sha256: sha256.to_owned(),
+            size: 1,
+            modified: Some(modified),
+            state: FileState::Synced,
+        };
+        let news = |files: &[FileStatus]| directory.news(&key("a"), files);
+        let first = [file("AGENTS.md", "1", 10), file("SOUL.md", "1", 10)];
+        assert_eq!(news(&first), ["AGENTS.md", "SOUL.md"]);
+        assert!(news(&first).is_empty());
+        // Put back after somebody changed it: the text is the same again, and was written.
+        let put_back = [file("AGENTS.md", "1", 20), file("SOUL.md", "1", 10)];
+        assert_eq!(news(&put_back), ["AGENTS.md"]);
+        assert_eq!(news(&[file("SOUL.md", "2", 10)]), ["SOUL.md"]);
+        assert!(news(&[]).is_empty());
+        directory.forget("a");
+        assert_eq!(news(&first).len(), 2);
     }
 }

@@ -1,5 +1,225 @@
 //! The API that agents call. Answers come from memory; only what a lead changes goes to the API server.
+//!
+//! [`router`] serves the calls of [`Operation`] and nothing else, with a document of them at `/openapi.json`. [`caller`] finds out who calls,
+//! [`limit`] how often it may, [`body`] and [`check`] look at what it sends; [`read`] and [`lead`] answer. What goes wrong is a [`problem`].
 
+mod body;
+mod caller;
+mod check;
+mod cluster;
 mod directory;
+mod lead;
+mod limit;
+mod openapi;
+mod problem;
+mod read;
+mod record;
+#[cfg(test)]
+mod tests;
+pub mod types;
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{RawPathParams, Request, State},
+    http::{HeaderName, HeaderValue, Response as HttpResponse, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, get, on},
+};
+use data_encoding::HEXLOWER;
+use serde::Serialize;
 
 pub use directory::{Directory, Found, Objects};
+pub use limit::{Limits, Rate};
+
+use crate::{
+    metrics::Metrics,
+    plan::agent_api::{Operation, ROOT},
+    unwind::{self, Caught},
+};
+use limit::Gate;
+use problem::{Kind, Problem};
+
+/// Header of every answer that names the request in logs and problems.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a call comes to.
+type Answer = Result<Response, Problem>;
+
+/// Names one request.
+#[derive(Clone, Debug)]
+struct RequestId(String);
+
+/// What the calls are answered with.
+struct Api {
+    directory: Directory,
+    limits: Limits,
+    gate: Gate,
+    added: lead::Added,
+    metrics: Metrics,
+    document: Bytes,
+}
+
+/// The router of the port that agents call, with the ordinary [`Limits`]. It has to be served with the addresses of its peers
+/// ([`Router::into_make_service_with_connect_info`]), or all callers share the limit of one.
+pub fn router(directory: Directory, metrics: Metrics) -> Router {
+    router_with(directory, metrics, Limits::default())
+}
+
+/// The same with other limits.
+pub fn router_with(directory: Directory, metrics: Metrics, limits: Limits) -> Router {
+    let api = Arc::new(Api {
+        directory,
+        limits,
+        gate: Gate::new(&limits, metrics.clone()),
+        added: lead::Added::default(),
+        metrics,
+        document: openapi::document().to_string().into(),
+    });
+    let mut router = Router::new().route("/openapi.json", get(document));
+    for operation in Operation::ALL {
+        let handler = async move |State(api), name: RawPathParams, request: Request| {
+            let name = name.iter().next().map(|(_, name)| name.to_owned());
+            let mut response = serve(api, operation, name, request).await.into_response();
+            response.extensions_mut().insert(operation);
+            response
+        };
+        let path = format!("{ROOT}{}", operation.path());
+        router = router.route(&path, on(method(operation), handler));
+    }
+    router
+        .fallback(async || {
+            let detail = "There is no such call. GET /openapi.json lists all that there are.";
+            Problem::new(Kind::NoSuchPath, detail)
+        })
+        .method_not_allowed_fallback(async || {
+            let detail = "The call has another method; the header Allow names it.";
+            Problem::new(Kind::NoSuchMethod, detail)
+        })
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), around))
+        .with_state(api)
+}
+
+fn method(operation: Operation) -> MethodFilter {
+    match operation.method() {
+        "POST" => MethodFilter::POST,
+        "PUT" => MethodFilter::PUT,
+        "DELETE" => MethodFilter::DELETE,
+        _ => MethodFilter::GET,
+    }
+}
+
+/// Answers one call.
+async fn serve(
+    api: Arc<Api>,
+    operation: Operation,
+    name: Option<String>,
+    request: Request,
+) -> Answer {
+    let (parts, sent) = request.into_parts();
+    if operation == Operation::Healthz {
+        return read::healthz();
+    }
+    let caller = caller::admit(&api, operation.caller(), &parts)?;
+    let sent = body::read(&parts.headers, sent, &api.limits).await?;
+    let name = name.unwrap_or_default();
+    match operation {
+        Operation::Healthz => read::healthz(),
+        Operation::Me => read::me(&api, &caller),
+        Operation::Heartbeat => read::heartbeat(&api, &caller, &sent),
+        Operation::Agents => read::agents(&api, &caller),
+        Operation::Board => read::board(&caller),
+        Operation::CreateAgent => settled(lead::create(api, caller, sent.into())).await,
+        Operation::DeleteAgent => settled(lead::delete(api, caller, name)).await,
+        Operation::SetSoul => settled(lead::set_soul(caller, name, sent.into())).await,
+        Operation::Wake => {
+            let id = parts.extensions.get::<RequestId>().cloned();
+            let id = id.map_or_else(new_id, |RequestId(id)| id);
+            settled(lead::wake(caller, sent.into(), id)).await
+        }
+    }
+}
+
+/// Brings what was begun in the cluster to its end, whether the caller waits for it or not.
+async fn settled(call: impl Future<Output = Answer> + Send + 'static) -> Answer {
+    let ended = tokio::spawn(call).await;
+    ended.unwrap_or_else(|_| Err(fault()))
+}
+
+/// What holds for every request: its id, the limit of its address, its count, and that whatever goes wrong is told as a problem.
+async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = new_id();
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let given = [
+        header::AUTHORIZATION,
+        HeaderName::from_static("x-agent-token"),
+    ]
+    .map(|name| request.headers().get(name).cloned());
+    let address = caller::address(request.extensions());
+    let mut response = match api.gate.at_address(address) {
+        Err(limited) => limited.into_response(),
+        Ok(()) => match unwind::catch(next.run(request)).await {
+            Ok(response) => response,
+            Err(Caught(place)) => {
+                let place = place.map(tracing::field::display);
+                tracing::error!(place, request_id = %id, "a call of an agent could not be answered");
+                fault().into_response()
+            }
+        },
+    };
+    let operation = response.extensions().get::<Operation>().copied();
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let given = given
+            .iter()
+            .flatten()
+            .filter_map(|value| value.to_str().ok());
+        let tokens: Vec<_> = given
+            .filter_map(|value| value.split(' ').next_back())
+            .collect();
+        let told = problem.render(&id, &tokens);
+        let allow = response.headers_mut().remove(header::ALLOW);
+        response = told;
+        response
+            .headers_mut()
+            .extend(allow.map(|allow| (header::ALLOW, allow)));
+    }
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    let operation = operation.map_or("none", Operation::id);
+    let code = response.status().as_u16();
+    tracing::debug!(operation, code, request_id = %id, "a call of an agent was answered");
+    api.metrics
+        .agent_api_call(operation, code, began.elapsed().as_secs_f64());
+    response
+}
+
+fn fault() -> Problem {
+    let detail = "The operator failed at this call; it is its own fault. Tell a person, with the id of the request.";
+    Problem::new(Kind::Fault, detail)
+}
+
+fn new_id() -> String {
+    HEXLOWER.encode(&rand::random::<[u8; 16]>())
+}
+
+fn answer(status: StatusCode, body: &impl Serialize) -> Answer {
+    let text = serde_json::to_vec(body).map_err(|_| fault())?;
+    Ok(json(status, text.into()))
+}
+
+fn json(status: StatusCode, text: Bytes) -> Response {
+    let mut response = HttpResponse::new(text.into());
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+async fn document(State(api): State<Arc<Api>>) -> Response {
+    json(StatusCode::OK, api.document.clone())
+}

@@ -1,0 +1,250 @@
+//! What a lead may do with the agents of its Board: whom it may add, which Agents it may change, and who has the say over the others. Pure.
+//!
+//! An Agent that a lead added is an ordinary object: owned by the Board, so that it goes with it, and labelled. It carries nothing by which
+//! Argo CD, Helm or Flux would take it for theirs.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::ConfigMap,
+    apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, OwnerReference, Time},
+    jiff::Timestamp,
+};
+use kube::{Resource, ResourceExt, core::ObjectMeta};
+
+use crate::api::{
+    Agent, AgentSpec, Board,
+    agent::Role,
+    annotation::{AGENT_API_FIELD_MANAGER, CHANGE_REASON, CREATED_BY, FIELD_MANAGER},
+    file::{FilePolicy, FileSpec},
+    identity::Identity,
+    reason::Reason,
+    reference::{BoardRef, ConfigMapKeyRef},
+};
+use crate::plan::{admission::Refusal, names, seats};
+
+/// The file that a lead may write.
+pub const SOUL: &str = "SOUL.md";
+
+/// The worker that a lead wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Newcomer {
+    /// Name of the object.
+    pub name: String,
+    /// Name for people.
+    pub display_name: Option<String>,
+    /// What it is on its team.
+    pub role: Option<String>,
+    /// Its model.
+    pub model: Option<String>,
+    /// Whether a text for its SOUL.md is given.
+    pub has_soul: bool,
+}
+
+/// Whether the name belongs to an Agent that one of `boards`, or the Gateway of one, declares or may declare.
+#[must_use]
+pub fn is_reserved<'a>(name: &str, boards: impl IntoIterator<Item = &'a Board>) -> bool {
+    boards.into_iter().any(|board| {
+        name == names::derived(&board.name_any(), "lead")
+            || name == names::derived(&board.spec.gateway_ref.name, "main")
+    })
+}
+
+/// The Agent object of a newcomer that `lead` adds to `board`.
+#[must_use]
+pub fn object(newcomer: &Newcomer, lead: &str, board: &Board) -> Agent {
+    let role = newcomer.role.clone();
+    let soul = newcomer.has_soul.then(|| soul_file(&newcomer.name));
+    let spec = AgentSpec {
+        role: Role::Worker,
+        board_ref: Some(BoardRef {
+            name: board.name_any(),
+        }),
+        display_name: newcomer.display_name.clone(),
+        model: newcomer.model.clone(),
+        identity: role.map(|role| Identity {
+            role: Some(role),
+            ..Identity::default()
+        }),
+        files: soul.into_iter().collect(),
+        ..AgentSpec::default()
+    };
+    let mut agent = Agent::new(&newcomer.name, spec);
+    let (labels, annotations) = made_by(lead);
+    agent.metadata.namespace = board.namespace();
+    agent.metadata.labels = Some(labels);
+    agent.metadata.annotations = Some(annotations);
+    // Not its controller: that is whom a Board declares.
+    agent.metadata.owner_references = board.owner_ref(&()).map(|owner| vec![owner]);
+    agent
+}
+
+/// Labels and annotations of what a lead made.
+fn made_by(lead: &str) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let labels = [
+        (CREATED_BY, names::label(lead)),
+        ("app.kubernetes.io/managed-by", FIELD_MANAGER.to_owned()),
+    ];
+    (
+        labels.map(|(key, value)| (key.to_owned(), value)).into(),
+        BTreeMap::from([(CREATED_BY.to_owned(), lead.to_owned())]),
+    )
+}
+
+/// Judges whether there is a place for `newcomer` on `board`, whose Agents are `all`: it comes after all of them.
+pub fn admit<'a>(
+    newcomer: &Agent,
+    board: &Board,
+    all: impl IntoIterator<Item = &'a Agent>,
+) -> Result<(), Refusal> {
+    let name = board.name_any();
+    let refuse = |reason, message| Err(Refusal { reason, message });
+    if board.metadata.deletion_timestamp.is_some() {
+        let message = format!("Board {name} is being deleted, so nobody is added to it.");
+        return refuse(Reason::Deleting, message);
+    }
+    if board.spec.paused {
+        let message = format!(
+            "Board {name} is paused, so nobody is added to it. Try again when a person has set its spec.paused back."
+        );
+        return refuse(Reason::Board, message);
+    }
+    let mut last = newcomer.clone();
+    last.metadata.creation_timestamp = Some(Time(Timestamp::MAX));
+    seats::on_board(&last, board, all).map_err(|refusal| Refusal {
+        message: match refusal.reason {
+            Reason::BoardFull => format!(
+                "Board {name} takes {} workers, and all places are taken. Delete a worker that a lead added, or ask a person to raise the Board's spec.maxAgents.",
+                board.spec.max_agents.unwrap_or_default()
+            ),
+            Reason::DisplayNameTaken => "An agent of your board has this display name already; upper and lower case count as the same. Choose another displayName.".to_owned(),
+            _ => refusal.message,
+        },
+        ..refusal
+    })
+}
+
+/// Whether a lead added the Agent through the API.
+#[must_use]
+pub fn is_made_by_a_lead(agent: &Agent) -> bool {
+    agent.labels().contains_key(CREATED_BY)
+}
+
+/// Who has the say over an Agent that no lead added, to be read after "it is". The cache keeps no managed fields; an object just read has them.
+#[must_use]
+pub fn owner(agent: &Agent) -> String {
+    let owners = agent.owner_references();
+    if let Some(owner) = owners.iter().find(|owner| owner.controller == Some(true)) {
+        return format!("declared by {} {}", owner.kind, owner.name);
+    }
+    let annotations = agent.annotations();
+    let labels = agent.labels();
+    if annotations.contains_key("argocd.argoproj.io/tracking-id") {
+        return "applied by Argo CD".to_owned();
+    }
+    if let Some(release) = annotations.get("meta.helm.sh/release-name") {
+        return format!("part of the Helm release {release}");
+    }
+    if let Some(kustomization) = labels.get("kustomize.toolkit.fluxcd.io/name") {
+        return format!("applied by the Flux Kustomization {kustomization}");
+    }
+    match manager(agent, |entry| manages(entry, &["f:spec"])) {
+        Some(manager) => format!("applied by a person or program with the field manager {manager}"),
+        None => "applied by a person".to_owned(),
+    }
+}
+
+/// The field manager, not one of ours, that wrote last among those that `wanted` picks.
+fn manager(agent: &Agent, wanted: impl Fn(&ManagedFieldsEntry) -> bool) -> Option<&str> {
+    let ours = [FIELD_MANAGER, AGENT_API_FIELD_MANAGER];
+    let others = agent.managed_fields().iter().filter(|entry| {
+        let name = entry.manager.as_deref();
+        entry.subresource.is_none() && name.is_some_and(|name| !ours.contains(&name))
+    });
+    let newest = others
+        .filter(|entry| wanted(entry))
+        .max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+    newest?.manager.as_deref()
+}
+
+/// Whether the entry has the field at this path.
+fn manages(entry: &ManagedFieldsEntry, path: &[&str]) -> bool {
+    let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+    path.iter()
+        .fold(fields, |fields, key| fields?.get(key))
+        .is_some()
+}
+
+/// Name of the ConfigMap that holds the SOUL.md of an Agent that a lead made.
+#[must_use]
+pub fn soul_name(agent: &str) -> String {
+    names::derived(agent, "soul")
+}
+
+/// The entry of `spec.files` by which the Agent takes its SOUL.md from there.
+#[must_use]
+pub fn soul_file(agent: &str) -> FileSpec {
+    FileSpec {
+        name: SOUL.to_owned(),
+        config_map_key_ref: Some(ConfigMapKeyRef {
+            name: soul_name(agent),
+            key: SOUL.to_owned(),
+        }),
+        ..FileSpec::default()
+    }
+}
+
+/// Whether the Agent takes its SOUL.md from there. Errors with who gave it another one, to be read after "is".
+pub fn takes_soul(agent: &Agent) -> Result<bool, String> {
+    let wanted = soul_file(&agent.name_any()).config_map_key_ref;
+    let Some(file) = agent.spec.files.iter().find(|file| file.name == SOUL) else {
+        return Ok(false);
+    };
+    let is_written = matches!(file.policy, None | Some(FilePolicy::Enforce));
+    if file.config_map_key_ref == wanted && is_written {
+        return Ok(true);
+    }
+    let key = format!(r#"k:{{"name":"{SOUL}"}}"#);
+    let path = ["f:spec", "f:files", key.as_str()];
+    Err(match manager(agent, |entry| manages(entry, &path)) {
+        Some(manager) => format!("set by a person or program with the field manager {manager}"),
+        None => "set by a person".to_owned(),
+    })
+}
+
+/// The ConfigMap with the SOUL.md of `agent`, which owns it.
+#[must_use]
+pub fn soul(agent: &Agent, lead: &str, content: &str, reason: Option<&str>) -> ConfigMap {
+    let (labels, mut annotations) = made_by(lead);
+    annotations.extend(reason.map(|reason| (CHANGE_REASON.to_owned(), reason.to_owned())));
+    ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(soul_name(&agent.name_any())),
+            namespace: agent.namespace(),
+            labels: Some(labels),
+            annotations: Some(annotations),
+            owner_references: own(agent).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        data: Some(BTreeMap::from([(SOUL.to_owned(), content.to_owned())])),
+        ..ConfigMap::default()
+    }
+}
+
+/// Whether the ConfigMap was made for `agent`.
+#[must_use]
+pub fn owns(agent: &Agent, soul: &ConfigMap) -> bool {
+    let own = own(agent).map(|owner| owner.uid);
+    let owners = soul.owner_references().iter();
+    own.is_some()
+        && owners
+            .map(|owner| &owner.uid)
+            .any(|uid| Some(uid) == own.as_ref())
+}
+
+fn own(agent: &Agent) -> Option<OwnerReference> {
+    agent.controller_owner_ref(&())
+}
+
+#[cfg(test)]
+mod tests;

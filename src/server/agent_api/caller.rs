@@ -1,0 +1,182 @@
+//! Who calls, and whether it may.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use ::kube::{ResourceExt, runtime::reflector::ObjectRef};
+use axum::{
+    extract::ConnectInfo,
+    http::{Extensions, HeaderMap, header, request::Parts},
+};
+
+use super::{
+    Api, Found, Objects,
+    problem::{Kind, Problem},
+};
+use crate::{
+    api::{Agent, Board, agent::Role},
+    plan::{
+        agent_api::{self, TOKEN_HEADER},
+        seats,
+    },
+    presence::AgentKey,
+};
+
+/// When to ask again what is not known yet: the caches are filled within seconds of a start.
+const START: Duration = Duration::from_secs(5);
+
+/// The agent that calls.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) key: AgentKey,
+    pub(super) agent: Arc<Agent>,
+    /// Its Board, where it has one that is there.
+    pub(super) board: Option<Arc<Board>>,
+    pub(super) objects: Objects,
+    pub(super) token: String,
+}
+
+impl Caller {
+    /// Its Board.
+    pub(super) fn board(&self) -> Result<&Arc<Board>, Problem> {
+        self.board.as_ref().ok_or_else(|| {
+            let detail = match &self.agent.spec.board_ref {
+                Some(board) => format!("Your board {} does not exist any more.", board.name),
+                None => "You work without a board: your Agent has a gatewayRef, and no boardRef."
+                    .to_owned(),
+            };
+            Problem::new(Kind::NoBoard, detail)
+        })
+    }
+
+    /// The Agent of this name, if it is on the caller's Board.
+    pub(super) fn fellow(&self, name: &str) -> Result<Arc<Agent>, Problem> {
+        let board = self.board()?;
+        let wanted = ObjectRef::new(name).within(&self.key.namespace);
+        let fellow = self.objects.agents.get(&wanted);
+        fellow
+            .filter(|agent| is_on(agent, board))
+            .ok_or_else(Problem::not_on_board)
+    }
+
+    /// The Agents on the caller's Board.
+    pub(super) fn fellows(&self) -> Result<Vec<Arc<Agent>>, Problem> {
+        let board = self.board()?;
+        Ok(self
+            .objects
+            .agents
+            .state_filter(|agent| is_on(agent, board)))
+    }
+
+    /// The caller's own name, as it stands on what it makes.
+    pub(super) fn name(&self) -> &str {
+        &self.key.name
+    }
+}
+
+/// Whether the Agent is on the Board, accepted there or not.
+pub(super) fn is_on(agent: &Agent, board: &Board) -> bool {
+    agent.metadata.namespace == board.metadata.namespace
+        && agent.spec.board_ref.as_ref().map(|board| &board.name) == board.metadata.name.as_ref()
+}
+
+/// The address of the peer. Who serves without telling addresses has one for all.
+pub(super) fn address(extensions: &Extensions) -> IpAddr {
+    extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip())
+}
+
+/// The token that comes with a request; the header of its own goes first.
+pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
+    let own = headers.get(TOKEN_HEADER);
+    let token = if let Some(own) = own {
+        own.to_str().ok()?
+    } else {
+        let (scheme, token) = headers
+            .get(header::AUTHORIZATION)?
+            .to_str()
+            .ok()?
+            .split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token)?
+    };
+    Some(token.trim()).filter(|token| !token.is_empty())
+}
+
+/// Finds out who calls, and whether it may make calls of this kind.
+pub(super) fn admit(api: &Api, may: agent_api::Caller, parts: &Parts) -> Result<Caller, Problem> {
+    let caller = identify(api, parts)?;
+    match may {
+        agent_api::Caller::Anybody | agent_api::Caller::Agent => {}
+        agent_api::Caller::Member => {
+            caller.board()?;
+        }
+        agent_api::Caller::Lead => {
+            let role = caller.agent.spec.role;
+            if role != Role::Lead {
+                let detail = format!(
+                    "Only an agent of role Lead may make this call, for its own board; your role is {}. Ask your lead.",
+                    role.as_str()
+                );
+                return Err(Problem::new(Kind::Forbidden, detail));
+            }
+            if seats::waits(&caller.agent) {
+                let detail = "Only the agent of role Lead that leads its board may make this call; another one leads yours. Your own record says why (GET /me).";
+                return Err(Problem::new(Kind::Forbidden, detail));
+            }
+            caller.board()?;
+        }
+    }
+    Ok(caller)
+}
+
+fn identify(api: &Api, parts: &Parts) -> Result<Caller, Problem> {
+    let address = address(&parts.extensions);
+    let refuse = |detail: &str| {
+        let refused = Problem::new(Kind::Unauthenticated, detail);
+        api.gate.failed(address).err().unwrap_or(refused)
+    };
+    let Some(token) = token(&parts.headers) else {
+        return Err(refuse(
+            "Send your token in the header X-Agent-Token. It stands in your AGENTS.md.",
+        ));
+    };
+    let unknown = || {
+        refuse(
+            "This token is nobody's. Read the token in your AGENTS.md again: it may have changed.",
+        )
+    };
+    let starting = || {
+        let detail = "The operator has just started and does not know all agents yet. Try again.";
+        Problem::passing(Kind::NotReady, detail, START)
+    };
+    let key = match api.directory.find(token) {
+        Found::Known(key) => key,
+        Found::Unknown => return Err(unknown()),
+        Found::NotReadYet => return Err(starting()),
+    };
+    api.gate.by_agent(&key.uid)?;
+    let objects = api.directory.objects().ok_or_else(starting)?;
+    let own = ObjectRef::new(&key.name).within(&key.namespace);
+    let Some(agent) = objects.agents.get(&own) else {
+        return Err(unknown());
+    };
+    // Another object that has taken the name is not the one that the token was made for.
+    if agent.uid().as_deref() != Some(key.uid.as_str()) {
+        return Err(unknown());
+    }
+    let board = agent.spec.board_ref.as_ref().and_then(|board| {
+        let board = ObjectRef::new(&board.name).within(&key.namespace);
+        objects.boards.get(&board)
+    });
+    Ok(Caller {
+        token: token.to_owned(),
+        objects: objects.clone(),
+        key,
+        agent,
+        board,
+    })
+}
