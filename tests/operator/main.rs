@@ -16,6 +16,7 @@ mod bed;
 
 mod boards;
 mod bootstrap;
+mod calls;
 mod credential;
 mod drift;
 mod ending;
