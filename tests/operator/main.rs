@@ -17,6 +17,7 @@ mod bed;
 mod agent_api;
 mod boards;
 mod bootstrap;
+mod calls;
 mod credential;
 mod drift;
 mod ending;

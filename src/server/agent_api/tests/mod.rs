@@ -1,6 +1,7 @@
 //! The calls as agents make them, on caches filled by hand and a fake API server. Every answer is held against the document that is served.
 
 mod document;
+mod fellows;
 mod lead;
 mod limits;
 mod read;
