@@ -150,6 +150,9 @@ pub struct AllowedNamespaces {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::label_selector")]
     pub selector: Option<LabelSelector>,
+    /// Whether Agents of other namespaces that may be here may also take over agents that are on the gateway already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adoption: bool,
 }
 
 /// Which namespaces are allowed.

@@ -124,7 +124,7 @@ reasons! {
     NotTls => Progressing,
     /// The CA in the Secret cannot be used. Heals when the Secret changes.
     TlsSettings => Progressing,
-    /// The operator's device Secret belongs to somebody else. Heals when that one goes.
+    /// Gateway: the operator's device Secret belongs to somebody else; Agent: the one for what it adopts. Heals when that one goes.
     SecretExists => Progressing,
     /// The device Secret holds no usable key. Heals when it is deleted, or its key put right.
     DeviceKeyUnreadable => Progressing,
@@ -157,6 +157,8 @@ reasons! {
 
     /// An agent without our claim or mark is on the gateway under this id. It is nobody's object here: only a person can remove it there or give this Agent another id.
     AgentExists => Stalled,
+    /// The old texts of an agent that is to be adopted do not fit into a Secret. Somebody must shorten them on the gateway, or leave the files alone here.
+    AdoptionTooLarge => Stalled,
     /// From another namespace an explicit `agentId` must begin with `<namespace>_`, and it is immutable.
     AgentIdNotAllowed => Stalled,
     /// A template cannot be rendered. Templates stand in specs only, so only an edit heals it.

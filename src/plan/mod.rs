@@ -1,6 +1,7 @@
 //! What should happen: (desired, observed, now) -> plan. Pure: no async, clock, randomness or client.
 
 pub mod admission;
+pub mod adoption;
 pub mod agent;
 pub mod agent_id;
 pub mod desired;

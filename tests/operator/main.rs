@@ -14,6 +14,7 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 
+mod adoption;
 mod boards;
 mod bootstrap;
 mod credential;

@@ -24,6 +24,7 @@ use crate::{
     },
     gateway::{Link, LinkState, Observed},
     plan::{
+        adoption,
         desired::{Desired, desired},
         entry::{self, Keys},
         pause, places,
@@ -127,7 +128,7 @@ impl<'a> Visit<'a> {
         let Declared {
             accepted,
             desired,
-            keys,
+            mut keys,
             texts,
             workspace,
         } = self.declared().await?;
@@ -142,7 +143,12 @@ impl<'a> Visit<'a> {
         if !observed.config.valid {
             return Err(self.broken_config(&accepted));
         }
-        let must_be_absent = self.own(&accepted, &link, &observed, &keys).await?;
+        let must_be_absent = self
+            .own(&accepted, &link, &observed, &keys, &workspace)
+            .await?;
+        if let Some(place) = places::present(&self.status).cloned() {
+            adoption::give_back(&place, &mut keys, &mut self.status.own_keys);
+        }
         let monitor = observed
             .heartbeat_job(&accepted.agent_id)
             .map(|job| job.id.clone());
@@ -184,6 +190,11 @@ impl<'a> Visit<'a> {
             &accepted.gateway,
             accepted.agent_id.clone(),
         );
+        if self.is_adopted(&accepted) {
+            // It stays where it is; the path is told with its files.
+            desired.workspace = None;
+            desired.context.workspace_path.clear();
+        }
         let is_here = places::present_at(&self.status, &accepted.destination()).is_some();
         if let (true, Some(path)) = (
             is_here && desired.context.workspace_path.is_empty(),
@@ -200,7 +211,7 @@ impl<'a> Visit<'a> {
             .render(&desired.context, self.context)
             .map_err(|judgement| self.stop(judgement))?;
         Ok(Declared {
-            keys: entry::keys(&desired),
+            keys: self.own_part(&accepted, entry::keys(&desired)),
             accepted,
             desired,
             texts,
