@@ -185,7 +185,7 @@ pub struct GatewayStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Reachable`, `Authenticated`, `Compatible`, `MainAgentReady`, `Paused`, `Ready`; `Reconciling` and `Stalled`.
+    /// `Reachable`, `Authenticated`, `Compatible`, `MainAgentReady`, `OrphanedAgents`, `Paused`, `Ready`; `Reconciling` and `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -204,6 +204,11 @@ pub struct GatewayStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub deleted_agents: Vec<String>,
+    /// Ids of agents on the gateway that carry this cluster's mark and for which there is no Agent, 100 at most. Looked for now and then, and
+    /// left alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic", "maxItems" = 100))]
+    pub orphaned_agents: Vec<String>,
     /// How many Agents hold a claim on this Gateway, those that are being deleted included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agents: Option<i32>,

@@ -83,6 +83,9 @@ reasons! {
     /// Nothing is paused.
     NotPaused => Fine,
 
+    /// Gateway: every agent that carries this cluster's mark has its Agent.
+    NoneOrphaned => Fine,
+
     /// Not judged yet.
     Pending => Progressing,
     /// The object is being deleted.
@@ -142,6 +145,8 @@ reasons! {
     InternalError => Progressing,
     /// Gateway that is being deleted: Agents still hold claims on it.
     AgentsRemain => Progressing,
+    /// Gateway: agents carry this cluster's mark and have no Agent. Never part of Ready.
+    AgentsOrphaned => Progressing,
     /// Board, Gateway: the agent that it declares is not Ready yet.
     AgentNotReady => Progressing,
     /// Board, Gateway: the API server does not take the Agent that is declared: a quota, a policy, or what a person set on it.

@@ -16,7 +16,7 @@ use crate::{
     gateway::{LinkState, Pool},
     kube::{client::Clients, events::Events},
     metrics::Metrics,
-    plan::{mark::ClusterId, render::Renderer, retry},
+    plan::{mark::ClusterId, orphans::Orphan, render::Renderer, retry},
     settings::ReconcileSettings,
 };
 
@@ -47,6 +47,7 @@ pub(super) struct Context {
     readmitted: Mutex<HashMap<String, String>>,
     asks: Mutex<HashMap<String, String>>,
     resyncs: Mutex<HashMap<String, Resync>>,
+    orphans: Mutex<HashMap<String, Vec<Orphan>>>,
 }
 
 /// When the Agents of one Gateway are compared with it next.
@@ -88,6 +89,7 @@ impl Context {
             readmitted: Mutex::default(),
             asks: Mutex::default(),
             resyncs: Mutex::default(),
+            orphans: Mutex::default(),
         }
     }
 
@@ -146,6 +148,18 @@ impl Context {
         (is_due, resync.due - now)
     }
 
+    /// The agents without an Agent that were found last on a Gateway; none before this process has looked.
+    pub(super) fn orphans(&self, gateway_uid: &str) -> Option<Vec<Orphan>> {
+        let orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
+        orphans.get(gateway_uid).cloned()
+    }
+
+    /// Remembers them.
+    pub(super) fn remember_orphans(&self, gateway_uid: &str, found: &[Orphan]) {
+        let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
+        orphans.insert(gateway_uid.to_owned(), found.to_vec());
+    }
+
     /// Whether the annotation value `asked` was not seen on this object before. After a start every value is new once, which costs one look.
     pub(super) fn is_first_sight(&self, uid: &str, asked: &str) -> bool {
         let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,6 +216,10 @@ impl Context {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(gateway_uid);
         self.resyncs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(gateway_uid);
+        self.orphans
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(gateway_uid);

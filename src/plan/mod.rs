@@ -10,6 +10,7 @@ pub mod files;
 pub mod gateway;
 pub mod mark;
 pub mod names;
+pub mod orphans;
 pub mod owned;
 pub mod pause;
 pub mod places;

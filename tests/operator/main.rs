@@ -26,6 +26,7 @@ mod input;
 mod invalid;
 mod lifecycle;
 mod moves;
+mod orphans;
 mod pausing;
 mod remote;
 mod roles;

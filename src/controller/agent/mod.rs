@@ -35,6 +35,8 @@ use crate::{
     },
 };
 
+pub(super) use observe::mark as mark_of;
+
 /// The turn of one Agent.
 type AgentTurn = Turn<ObjectRef<Agent>>;
 
