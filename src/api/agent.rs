@@ -105,6 +105,9 @@ pub struct AgentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rule::agent_id()))]
     pub agent_id: Option<String>,
+    /// Whether an agent that is on the gateway already under this id is taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoption_policy: Option<AdoptionPolicy>,
     /// Model, for example `anthropic/claude-sonnet`. Without it: the Board's, then the gateway's own default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200), extend("x-kubernetes-validations" = rule::line("model")))]
@@ -146,6 +149,16 @@ pub enum DeletionPolicy {
     KeepFiles,
     /// It stays.
     Orphan,
+}
+
+/// Whether an agent that is on the gateway already under this id is taken over. `Never`, the default: it is left alone, and `AgentExists` says what is there. `IfUnmarked`: it is taken over unless it carries the mark of an operator. What the spec does not name of name, model and heartbeat stays then as it is, and so do its `Seed` files; what `Enforce` files replace is kept in the Secret `<name>-adopted` first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AdoptionPolicy {
+    /// It is left alone.
+    #[default]
+    Never,
+    /// It is taken over, unless it carries a mark.
+    IfUnmarked,
 }
 
 /// What an agent is. `Worker`, the default; `Lead` needs `boardRef`, `Main` needs `gatewayRef`.
@@ -247,13 +260,19 @@ pub struct Place {
     pub gateway_uid: String,
     /// Id of the agent there.
     pub agent_id: String,
-    /// `Claimed`: the id was free and is ours to write. `Creating`: the same, and the gateway makes the agent before it is written, because it has deleted one of that id before. `Registered`: the gateway confirmed the agent. `Returning`: it was removed there by somebody else and is written again.
+    /// `Claimed`: the id was free and is ours to write. `Creating`: the same, and the gateway makes the agent before it is written, because it has deleted one of that id before. `Adopting`: it was there before, and what it had is kept; nothing is confirmed yet. `Registered`: the gateway confirmed the agent. `Returning`: it was removed there by somebody else and is written again.
     pub state: PlaceState,
     /// SHA-256, in hex, of the keys that the claim was made to write: tells an entry that came by us, unconfirmed because of a crash, from one that somebody else made under the id meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry_sha256: Option<String>,
     /// Name of the Gateway.
     pub gateway: GatewayName,
+    /// The agent was there before: of its name, model and heartbeat only what the spec names is the operator's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
+    /// What a pause has replaced: `heartbeat.every` of an adopted agent whose spec names none, empty where it had none. It comes back when the pause ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_every: Option<String>,
     /// Since when the agent is to be somewhere else: it is taken off here, as `deletionPolicy` says, once it is confirmed there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
@@ -272,6 +291,8 @@ pub enum PlaceState {
     Claimed,
     /// As `Claimed`, and made by `agents.create` before it is written, because the gateway has deleted an agent of that id before.
     Creating,
+    /// The agent was there before, is ours now, and what is about to be overwritten of it is kept; nothing confirmed yet.
+    Adopting,
     /// The gateway confirmed the agent.
     Registered,
     /// The gateway had confirmed it, somebody removed it there, and it is written again: its workspace may be a new one.
@@ -279,10 +300,10 @@ pub enum PlaceState {
 }
 
 impl PlaceState {
-    /// Whether the gateway has ever confirmed the agent.
+    /// Whether the gateway has ever confirmed the agent, or had it before.
     #[must_use]
     pub fn is_confirmed(self) -> bool {
-        matches!(self, Self::Registered | Self::Returning)
+        matches!(self, Self::Adopting | Self::Registered | Self::Returning)
     }
 }
 

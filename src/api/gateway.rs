@@ -154,6 +154,9 @@ pub struct AllowedNamespaces {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::label_selector")]
     pub selector: Option<LabelSelector>,
+    /// Whether Agents of other namespaces that may be here may also take over agents that are on the gateway already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adoption: bool,
 }
 
 /// Which namespaces are allowed.
@@ -186,7 +189,7 @@ pub struct GatewayStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Reachable`, `Authenticated`, `Compatible`, `MainAgentReady`, `Paused`, `Ready`; `Reconciling` and `Stalled`.
+    /// `Reachable`, `Authenticated`, `Compatible`, `MainAgentReady`, `OrphanedAgents`, `Paused`, `Ready`; `Reconciling` and `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -205,6 +208,11 @@ pub struct GatewayStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub deleted_agents: Vec<String>,
+    /// Ids of agents on the gateway that carry this cluster's mark and for which there is no Agent, 100 at most. Looked for now and then, and
+    /// left alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic", "maxItems" = 100))]
+    pub orphaned_agents: Vec<String>,
     /// How many Agents hold a claim on this Gateway, those that are being deleted included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agents: Option<i32>,

@@ -103,6 +103,9 @@ reasons! {
     /// Nothing is paused.
     NotPaused => Fine,
 
+    /// Gateway: every agent that carries this cluster's mark has its Agent.
+    NoneOrphaned => Fine,
+
     /// Not judged yet.
     Pending => Progressing,
     /// The object is being deleted.
@@ -144,7 +147,7 @@ reasons! {
     NotTls => Progressing,
     /// The CA in the Secret cannot be used. Heals when the Secret changes.
     TlsSettings => Progressing,
-    /// The operator's device Secret belongs to somebody else. Heals when that one goes.
+    /// Gateway: the operator's device Secret belongs to somebody else; Agent: the one for what it adopts. Heals when that one goes.
     SecretExists => Progressing,
     /// The device Secret holds no usable key. Heals when it is deleted, or its key put right.
     DeviceKeyUnreadable => Progressing,
@@ -162,6 +165,8 @@ reasons! {
     InternalError => Progressing,
     /// Gateway that is being deleted: Agents still hold claims on it.
     AgentsRemain => Progressing,
+    /// Gateway: agents carry this cluster's mark and have no Agent. Never part of Ready.
+    AgentsOrphaned => Progressing,
     /// Board, Gateway: the agent that it declares is not Ready yet.
     AgentNotReady => Progressing,
     /// Board, Gateway: the API server does not take the Agent that is declared: a quota, a policy, or what a person set on it.
@@ -177,6 +182,8 @@ reasons! {
 
     /// An agent without our claim or mark is on the gateway under this id. It is nobody's object here: only a person can remove it there or give this Agent another id.
     AgentExists => Stalled,
+    /// The old texts of an agent that is to be adopted do not fit into a Secret. Somebody must shorten them on the gateway, or leave the files alone here.
+    AdoptionTooLarge => Stalled,
     /// From another namespace an explicit `agentId` must begin with `<namespace>_`, and it is immutable.
     AgentIdNotAllowed => Stalled,
     /// A template cannot be rendered. Templates stand in specs only, so only an edit heals it.

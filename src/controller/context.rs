@@ -16,7 +16,7 @@ use crate::{
     gateway::{LinkState, Pool},
     kube::{client::Clients, events::Events},
     metrics::Metrics,
-    plan::{mark::ClusterId, render::Renderer, retry},
+    plan::{mark::ClusterId, orphans::Orphan, render::Renderer, retry},
     server::agent_api::Directory,
     settings::ReconcileSettings,
 };
@@ -53,6 +53,7 @@ pub(super) struct Context {
     asks: Mutex<HashMap<String, String>>,
     resyncs: Mutex<HashMap<String, Resync>>,
     heard_since: Mutex<HashMap<String, Timestamp>>,
+    orphans: Mutex<HashMap<String, Vec<Orphan>>>,
 }
 
 /// When the Agents of one Gateway are compared with it next.
@@ -99,6 +100,7 @@ impl Context {
             asks: Mutex::default(),
             resyncs: Mutex::default(),
             heard_since: Mutex::default(),
+            orphans: Mutex::default(),
         }
     }
 
@@ -173,6 +175,18 @@ impl Context {
         (is_due, resync.due - now)
     }
 
+    /// The agents without an Agent that were found last on a Gateway; none before this process has looked.
+    pub(super) fn orphans(&self, gateway_uid: &str) -> Option<Vec<Orphan>> {
+        let orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
+        orphans.get(gateway_uid).cloned()
+    }
+
+    /// Remembers them.
+    pub(super) fn remember_orphans(&self, gateway_uid: &str, found: &[Orphan]) {
+        let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
+        orphans.insert(gateway_uid.to_owned(), found.to_vec());
+    }
+
     /// Whether the annotation value `asked` was not seen on this object before. After a start every value is new once, which costs one look.
     pub(super) fn is_first_sight(&self, uid: &str, asked: &str) -> bool {
         let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -235,6 +249,10 @@ impl Context {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(gateway_uid);
         self.heard_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(gateway_uid);
+        self.orphans
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(gateway_uid);

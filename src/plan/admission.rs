@@ -211,7 +211,11 @@ mod tests {
             match_labels: Some(BTreeMap::from([(key.into(), value.into())])),
             ..LabelSelector::default()
         });
-        let allowed_namespaces = Some(AllowedNamespaces { from, selector });
+        let allowed_namespaces = Some(AllowedNamespaces {
+            from,
+            selector,
+            adoption: false,
+        });
         let mut gateway = Gateway::new(
             "main",
             GatewaySpec {

@@ -1,6 +1,7 @@
 //! What should happen: (desired, observed, now) -> plan. Pure: no async, clock, randomness or client.
 
 pub mod admission;
+pub mod adoption;
 pub mod agent;
 pub mod agent_api;
 pub mod agent_id;
@@ -11,6 +12,7 @@ pub mod gateway;
 pub mod mark;
 pub mod names;
 pub mod once;
+pub mod orphans;
 pub mod owned;
 pub mod pause;
 pub mod places;

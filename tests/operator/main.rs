@@ -14,6 +14,7 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 
+mod adoption;
 mod agent_api;
 mod boards;
 mod bootstrap;
@@ -28,6 +29,7 @@ mod invalid;
 mod life;
 mod lifecycle;
 mod moves;
+mod orphans;
 mod pausing;
 mod remote;
 mod roles;

@@ -29,6 +29,9 @@ pub const PAUSED: &str = "Paused";
 /// Gateway: its main agent is Ready, or none is declared. Not part of Ready: that agent waits for the Gateway.
 pub const MAIN_AGENT_READY: &str = "MainAgentReady";
 
+/// Gateway: on it are agents of this cluster that no Agent stands for. True is what should not be; not part of Ready.
+pub const ORPHANED_AGENTS: &str = "OrphanedAgents";
+
 /// Board: its Gateway is there and allows it.
 pub const GATEWAY_RESOLVED: &str = "GatewayResolved";
 
@@ -67,7 +70,7 @@ pub struct ConditionSet {
 /// The conditions of a Gateway.
 pub const GATEWAY: ConditionSet = ConditionSet {
     required: &[REACHABLE, AUTHENTICATED, COMPATIBLE],
-    informative: &[MAIN_AGENT_READY, PAUSED],
+    informative: &[MAIN_AGENT_READY, ORPHANED_AGENTS, PAUSED],
     ready_message: "The gateway is connected and can be driven.",
 };
 

@@ -1,10 +1,12 @@
 //! Agents: gather, plan, execute, status.
 //!
-//! `visit` leads through a pass: `accept` looks at other objects, `text` renders, `own` proves or claims ownership, `rounds` plans and executes
+//! `visit` leads through a pass: `accept` looks at other objects, `text` renders, `own` proves or claims ownership
+//! (`adopt` takes over what was there before), `rounds` plans and executes
 //! (reading with `observe`, writing with `execute`), `outcome` judges, `status` writes. `pause` takes the place of all this while a pause lasts; `moves` and `end` take the agent
 //! off gateways (by `leave`) that it has left, or that it is on when its Agent is deleted.
 
 mod accept;
+mod adopt;
 mod end;
 mod execute;
 mod leave;
@@ -34,6 +36,8 @@ use crate::{
         runner::{Next, ReconcileError},
     },
 };
+
+pub(super) use observe::mark as mark_of;
 
 /// The turn of one Agent.
 type AgentTurn = Turn<ObjectRef<Agent>>;

@@ -66,7 +66,10 @@ pub(super) async fn read(
 }
 
 /// The ownership mark in the agent's AGENTS.md.
-pub(super) async fn mark(link: &Link, agent_id: &str) -> Result<Option<Mark>, CallError> {
+pub(in crate::controller) async fn mark(
+    link: &Link,
+    agent_id: &str,
+) -> Result<Option<Mark>, CallError> {
     match link.files_get(agent_id, FileName::Agents.as_str()).await {
         Ok(file) => Ok(file.content.as_deref().and_then(Mark::find)),
         Err(CallError::AgentNotFound { .. }) => Ok(None),

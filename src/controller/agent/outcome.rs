@@ -16,7 +16,7 @@ use crate::{
         obstacles::Obstacle,
         runner::Next,
     },
-    plan::{places, render::FileName},
+    plan::{adoption, entry, pause::EVERY, places, render::FileName},
 };
 
 /// When to look again for a heartbeat monitor that the gateway has not made yet: soon, and after half as long again as it is missing.
@@ -31,6 +31,14 @@ impl Visit<'_> {
         if let Some(place) = places::present_mut(&mut self.status) {
             place.state = PlaceState::Registered;
             place.entry_sha256 = None;
+            let is_given_back = place.replaced_every.take().is_some();
+            if is_given_back && place.adopted && !adoption::names_every(&self.agent.spec) {
+                // What a pause had replaced is the agent's own again.
+                let mut keys = target.keys.clone();
+                keys.remove(EVERY);
+                self.status.own_keys.retain(|path| path != EVERY);
+                self.status.entry_sha256 = Some(entry::digest(&keys));
+            }
         }
         // Files that are not ours any more are not spoken of; one that was emptied is remembered, so that it is never emptied twice.
         let wanted = |name: &str| {
@@ -57,7 +65,13 @@ impl Visit<'_> {
         if target.monitor.is_some() {
             self.context.obstacles.overcome(&uid, Obstacle::NoMonitor);
         }
-        if every.is_some_and(|every| every.is_zero()) {
+        if self.is_adopted(&target.accepted) && !adoption::names_every(&self.agent.spec) {
+            self.judge(Judgement::holds(
+                HEARTBEAT_CONFIGURED,
+                Reason::Configured,
+                "The agent was adopted, and its heartbeat stays as it was: spec.heartbeat.every names no other.",
+            ));
+        } else if every.is_some_and(|every| every.is_zero()) {
             self.judge(Judgement::holds(
                 HEARTBEAT_CONFIGURED,
                 Reason::Disabled,

@@ -1,26 +1,33 @@
 //! Whose the agent on the gateway is, and the claim that makes it ours.
 
+use std::time::Duration;
+
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
+use serde_json::Value;
 
 use crate::{
     api::{
         agent::{Place, PlaceState},
         annotation::FINALIZER,
-        condition::{ACCEPTED, Judgement},
-        reason::Reason,
     },
-    controller::agent::{
-        accept::Accepted,
-        observe, text,
-        visit::{Stop, Visit},
+    controller::{
+        agent::{
+            accept::Accepted,
+            adopt::Stranger,
+            observe, text,
+            visit::{Stop, Visit},
+        },
+        runner::Next,
     },
     gateway::{Link, Observed},
     kube::apply,
     plan::{
         agent::{self as plan, Ownership},
         entry::{self, Keys},
-        places, wake,
+        places,
+        render::Workspace,
+        wake,
     },
 };
 
@@ -32,6 +39,7 @@ impl Visit<'_> {
         link: &Link,
         observed: &Observed,
         keys: &Keys,
+        workspace: &Workspace,
     ) -> Result<bool, Stop> {
         let id = &accepted.agent_id;
         self.take_up(accepted).await?;
@@ -40,10 +48,19 @@ impl Visit<'_> {
         let own = text::mark(&self.agent, self.context);
         let judge = |found| plan::ownership(&self.status, place, entry, found, &own);
         let mut ownership = judge(None);
+        let mut mark = None;
         if ownership == Ownership::Foreign {
-            ownership = judge(observe::mark(link, id).await?.as_ref());
+            mark = observe::mark(link, id).await?;
+            ownership = judge(mark.as_ref());
         }
         match ownership {
+            Ownership::Claimed if entry.is_none() && self.is_adopted(accepted) => {
+                // Somebody removed it. What is made anew has nothing of its own that could stay.
+                if let Some(place) = places::present_mut(&mut self.status) {
+                    place.adopted = false;
+                }
+                Err(Stop::Judged(Next::Within(Duration::ZERO)))
+            }
             Ownership::Claimed => {
                 // Confirmed by what stands there, where a crash kept the answer from us.
                 let written = place.filter(|place| place.state != PlaceState::Creating);
@@ -70,9 +87,13 @@ impl Visit<'_> {
                 Ok(false)
             }
             Ownership::Foreign => {
-                // A claim that was never used is worth nothing now.
-                places::forget(&mut self.status, &accepted.gateway_uid);
-                Err(self.stop(exists(id)))
+                let stranger = Stranger {
+                    accepted,
+                    link,
+                    entry: entry.unwrap_or(&Value::Null),
+                    mark,
+                };
+                Err(self.meet(stranger, workspace).await)
             }
         }
     }
@@ -89,7 +110,7 @@ impl Visit<'_> {
     }
 
     /// Puts the finalizer on the Agent where it is missing: nothing of ours is on a gateway without one.
-    async fn hold(&mut self) -> Result<(), Stop> {
+    pub(super) async fn hold(&mut self) -> Result<(), Stop> {
         let finalizers = self.agent.finalizers();
         if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
             let client = &self.context.clients.request;
@@ -140,12 +161,4 @@ impl Visit<'_> {
         let missing: Vec<_> = missing.map(|&path| path.to_owned()).collect();
         own.extend(missing);
     }
-}
-
-/// The judgement on an Agent whose id somebody else has on the gateway.
-fn exists(agent_id: &str) -> Judgement {
-    let message = format!(
-        "An agent {agent_id:?} is on the gateway already and does not carry this Agent's mark. It was not touched. Remove it there, or delete this Agent and apply it with another spec.agentId."
-    );
-    Judgement::fails(ACCEPTED, Reason::AgentExists, message)
 }

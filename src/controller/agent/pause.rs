@@ -23,7 +23,7 @@ use crate::{
     },
     gateway::{EntryWish, WriteError},
     plan::{
-        agent as plan, entry,
+        adoption, agent as plan, entry,
         pause::{self, EVERY, NEVER, Pause},
         places,
     },
@@ -109,6 +109,19 @@ impl Visit<'_> {
             .is_some_and(|every| every == NEVER)
         {
             return Ok(true);
+        }
+        if let Some(every) = adoption::replaced_by_pause(&self.agent.spec, place, there) {
+            let job = observed.heartbeat_job(&place.agent_id);
+            if !job.is_some_and(|job| job.enabled) {
+                return Ok(true);
+            }
+            let known = &mut self.status.places;
+            if let Some(known) = known.iter_mut().find(|it| it.gateway_uid == *uid) {
+                known.replaced_every = Some(every);
+            }
+            // What is not ours has to come back, whatever happens.
+            let written = self.write_status().await;
+            written.map_err(|error| error.to_string())?;
         }
         let writer = context.pool.writer(uid);
         let writer = writer.ok_or_else(|| format!("Gateway {name} is not connected"))?;

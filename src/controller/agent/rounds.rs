@@ -86,6 +86,7 @@ impl Visit<'_> {
                 return Ok(());
             }
             self.differs = true;
+            self.keep_replaced(target, &plan.steps).await?;
             let monitor = target.monitor.as_deref();
             let executed = execute::execute(
                 &target.link,
@@ -202,6 +203,7 @@ impl Visit<'_> {
                     &target.link,
                     &target.observed,
                     &target.keys,
+                    &target.workspace,
                 )
                 .await
             }
@@ -297,7 +299,7 @@ impl Visit<'_> {
             observe::checklist(&target.link, target.monitor.as_deref())
         )?;
         seen.files = Some(files);
-        seen.checklist = checklist;
+        seen.checklist = self.own_checklist(target, checklist);
         self.status.workspace_path = Some(path.clone());
         if target.desired.context.workspace_path.is_empty() {
             target.desired.context.workspace_path = path;

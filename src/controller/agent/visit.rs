@@ -30,6 +30,7 @@ use crate::{
     },
     gateway::{CronJob, Link, LinkState, Observed},
     plan::{
+        adoption,
         agent_api::{self, Access},
         desired::{Desired, desired},
         entry::{self, Keys},
@@ -148,7 +149,7 @@ impl<'a> Visit<'a> {
         let Declared {
             accepted,
             desired,
-            keys,
+            mut keys,
             texts,
             workspace,
             token,
@@ -164,7 +165,12 @@ impl<'a> Visit<'a> {
         if !observed.config.valid {
             return Err(self.broken_config(&accepted));
         }
-        let must_be_absent = self.own(&accepted, &link, &observed, &keys).await?;
+        let must_be_absent = self
+            .own(&accepted, &link, &observed, &keys, &workspace)
+            .await?;
+        if let Some(place) = places::present(&self.status).cloned() {
+            adoption::give_back(&place, &mut keys, &mut self.status.own_keys);
+        }
         self.recall_heartbeat(&observed, &accepted.agent_id);
         let monitor = observed
             .heartbeat_job(&accepted.agent_id)
@@ -232,6 +238,11 @@ impl<'a> Visit<'a> {
             &accepted.gateway,
             accepted.agent_id.clone(),
         );
+        if self.is_adopted(&accepted) {
+            // It stays where it is; the path is told with its files.
+            desired.workspace = None;
+            desired.context.workspace_path.clear();
+        }
         let is_here = places::present_at(&self.status, &accepted.destination()).is_some();
         if let (true, Some(path)) = (
             is_here && desired.context.workspace_path.is_empty(),
@@ -256,7 +267,7 @@ impl<'a> Visit<'a> {
             .render(&desired.context, self.context)
             .map_err(|judgement| self.stop(judgement))?;
         Ok(Declared {
-            keys: entry::keys(&desired),
+            keys: self.own_part(&accepted, entry::keys(&desired)),
             accepted,
             desired,
             texts,

@@ -47,7 +47,7 @@ pub(super) async fn end(gateway: &Gateway, context: &Context) -> Result<Next, Re
     owned::reconcile(gateway, None, context).await?;
     let holders = holders(gateway, context).await?;
     if !holders.is_empty() {
-        write_status(gateway, context, vec![waits_for(holders)]).await?;
+        write_status(gateway, context, vec![waits_for(holders)], None).await?;
         return Ok(Next::Within(VISIT_WITHOUT_SECRET));
     }
     if !kept_heartbeats(gateway, context).is_empty() {

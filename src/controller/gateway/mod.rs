@@ -3,6 +3,7 @@
 mod connect;
 mod device;
 mod end;
+mod orphans;
 mod secret;
 
 use std::{
@@ -33,6 +34,7 @@ use crate::{
     kube::apply,
     plan::{
         gateway::{LinkView, judge},
+        orphans::{self as plan_orphans, Orphan},
         pause, seats,
     },
 };
@@ -82,7 +84,18 @@ pub(super) async fn reconcile(
         &gateway,
         pending(&gateway, context).unwrap_or_default(),
     ));
-    write_status(&gateway, context, judgements).await?;
+    let (is_due, next_resync) = context.resync(&uid);
+    let found = if is_due {
+        orphans::look(&gateway, context).await.unwrap_or_else(|error| {
+            tracing::info!(%error, "agents without an Agent could not be looked for; they are at the next comparison");
+            None
+        })
+    } else {
+        None
+    };
+    let orphans = orphans::known(found, &gateway, context);
+    judgements.extend(orphans.as_deref().map(plan_orphans::told));
+    write_status(&gateway, context, judgements, orphans.as_deref()).await?;
     let namespace = gateway.namespace().unwrap_or_default();
     context.metrics.gateway_connected(
         &namespace,
@@ -90,7 +103,6 @@ pub(super) async fn reconcile(
         matches!(view, LinkView::Up { .. }),
     );
 
-    let (is_due, next_resync) = context.resync(&uid);
     if is_due {
         let agents = context.world.agents_on(&GatewayName {
             name: gateway.name_any(),
@@ -188,6 +200,7 @@ async fn write_status(
     gateway: &Gateway,
     context: &Context,
     judgements: Vec<Judgement>,
+    orphans: Option<&[Orphan]>,
 ) -> Result<(), ReconcileError> {
     let uid = gateway.uid().unwrap_or_default();
     // The journal writes these under its own field manager.
@@ -206,6 +219,9 @@ async fn write_status(
         next.boot_id = Some(hello.boot_id.clone());
     }
     next.agents = i32::try_from(context.world.claims_on(&uid).len()).ok();
+    if let Some(orphans) = orphans {
+        orphans::report(orphans, gateway, &mut next, context);
+    }
     next.pending = pending(gateway, context).and_then(|count| i32::try_from(count).ok());
     next.observed_generation = gateway.metadata.generation;
     warn_of_failures(gateway, context, &known, &judgements);
@@ -232,11 +248,14 @@ fn warn_of_failures(
     for judgement in judgements
         .iter()
         .filter(|judgement| judgement.status == condition::Status::False)
-        // A main agent that is not Ready tells why itself; no pause is no failure.
+        // A main agent that is not Ready tells why itself; no pause is no failure, and no orphan neither.
         .filter(|judgement| {
             !matches!(
                 judgement.reason,
-                Reason::GatewayNotReady | Reason::AgentNotReady | Reason::NotPaused
+                Reason::GatewayNotReady
+                    | Reason::AgentNotReady
+                    | Reason::NotPaused
+                    | Reason::NoneOrphaned
             )
         })
     {

@@ -1,0 +1,135 @@
+//! Looks for agents that carry this cluster's mark and that no Agent stands for; `plan::orphans` judges.
+
+use futures_util::future;
+use kube::{Resource as _, ResourceExt, runtime::reflector::ObjectRef};
+use tokio::time::Instant;
+
+use super::name_of;
+use crate::{
+    api::{Agent, Gateway, GatewayStatus},
+    controller::{agent::mark_of, context::Context},
+    gateway::{CallError, Link},
+    plan::{
+        admission,
+        orphans::{self, MOST_LISTED, Orphan},
+    },
+};
+
+/// Files that are read at once: the link has to serve others meanwhile.
+const AT_ONCE: usize = 8;
+
+/// What is found on the gateway now. Nothing where it cannot be looked at.
+pub(super) async fn look(
+    gateway: &Gateway,
+    context: &Context,
+) -> Result<Option<Vec<Orphan>>, CallError> {
+    let uid = gateway.uid().unwrap_or_default();
+    let link = context
+        .pool
+        .get(&uid)
+        .filter(|_| context.down_since(&uid).is_none());
+    let Some(link) = link else {
+        return Ok(None);
+    };
+    // The list before the claims, and the marks after them: an agent that goes meanwhile has no mark any more, and one that comes is not
+    // in the list.
+    let observed = context.pool.observe(&uid, Some(Instant::now())).await?;
+    if !observed.config.valid {
+        return Ok(None);
+    }
+    let sharing = sharing(&uid, context);
+    let entries = observed.config.entries();
+    let ids = entries.into_iter().flat_map(|entries| entries.keys());
+    let unclaimed: Vec<String> = ids
+        .filter(|id| !is_claimed(id, &sharing, context))
+        .cloned()
+        .collect();
+    let mut orphans = Vec::new();
+    for ids in unclaimed.chunks(AT_ONCE) {
+        let looked = ids.iter().map(|id| orphan(id, gateway, &link, context));
+        let found = future::try_join_all(looked).await?;
+        orphans.extend(found.into_iter().flatten());
+    }
+    orphans.sort();
+    Ok(Some(orphans))
+}
+
+async fn orphan(
+    agent_id: &str,
+    gateway: &Gateway,
+    link: &Link,
+    context: &Context,
+) -> Result<Option<Orphan>, CallError> {
+    let Some(mark) = mark_of(link, agent_id).await? else {
+        return Ok(None);
+    };
+    let object = ObjectRef::<Agent>::new(&mark.name).within(&mark.namespace);
+    let object = context.world.agents.get(&object);
+    let means_it = object
+        .as_ref()
+        .is_some_and(|object| means(object, agent_id, gateway, context));
+    let judged = orphans::judge(
+        agent_id,
+        &mark,
+        &context.cluster_id,
+        object.as_deref(),
+        means_it,
+    );
+    Ok(judged)
+}
+
+/// Whether an Agent is to be the agent of this id on this Gateway.
+fn means(agent: &Agent, agent_id: &str, gateway: &Gateway, context: &Context) -> bool {
+    let namespace = agent.namespace().unwrap_or_default();
+    let board = agent.spec.board_ref.as_ref();
+    let board = board.and_then(|board| context.world.board(board, &namespace));
+    let wanted = admission::gateway_of(agent, board.as_deref());
+    wanted.is_ok_and(|wanted| {
+        wanted == name_of(gateway)
+            && admission::id_of(agent, &wanted).is_ok_and(|id| id == agent_id)
+    })
+}
+
+/// The orphans as they are known now: what was found, or found last, but for those that have been claimed since. Nothing before the first
+/// look of this process.
+pub(super) fn known(
+    found: Option<Vec<Orphan>>,
+    gateway: &Gateway,
+    context: &Context,
+) -> Option<Vec<Orphan>> {
+    let uid = gateway.uid().unwrap_or_default();
+    let sharing = sharing(&uid, context);
+    let mut orphans = found.or_else(|| context.orphans(&uid))?;
+    orphans.retain(|orphan| !is_claimed(&orphan.agent_id, &sharing, context));
+    context.remember_orphans(&uid, &orphans);
+    Some(orphans)
+}
+
+/// Puts them into the status, and warns of those that are new there.
+pub(super) fn report(
+    orphans: &[Orphan],
+    gateway: &Gateway,
+    status: &mut GatewayStatus,
+    context: &Context,
+) {
+    let is_new = |orphan: &&Orphan| !status.orphaned_agents.contains(&orphan.agent_id);
+    let new: Vec<_> = orphans.iter().filter(is_new).cloned().collect();
+    if !new.is_empty() {
+        let told = orphans::told(&new);
+        let reference = gateway.object_ref(&());
+        context.warn(&reference, told.reason.as_str(), &told.message);
+    }
+    let ids = orphans.iter().map(|orphan| orphan.agent_id.clone());
+    status.orphaned_agents = ids.take(MOST_LISTED).collect();
+}
+
+fn sharing(uid: &str, context: &Context) -> Vec<String> {
+    let mut sharing = context.pool.siblings(uid);
+    sharing.push(uid.to_owned());
+    sharing
+}
+
+fn is_claimed(agent_id: &str, sharing: &[String], context: &Context) -> bool {
+    let agents = context.world.agents_with_id(agent_id);
+    orphans::is_claimed(agents.iter().map(|agent| &**agent), agent_id, sharing)
+}

@@ -1,0 +1,190 @@
+//! Taking over an agent that was on the gateway before its Agent: whether it may be, what of it stays, and which texts are kept. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::api::agent::{AdoptionPolicy, AgentSpec, Place};
+use crate::api::heartbeat::Heartbeat;
+use crate::api::{Gateway, reason::Reason};
+use crate::plan::{
+    admission::Refusal,
+    entry::{self, Keys},
+    mark::Mark,
+    pause::EVERY,
+};
+
+/// What all texts in one Secret may weigh, in bytes. The API server takes 1 MiB of data; the rest is for names.
+pub const MOST_KEPT: usize = 1_000_000;
+
+/// Key under which a checklist is kept. No file of a workspace that is ever overwritten has this name.
+pub const CHECKLIST: &str = "HEARTBEAT.md";
+
+/// An agent that is on a gateway without being known as ours.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    /// Its id.
+    pub agent_id: &'a str,
+    /// Its entry in the roster; null where it has none: the agent that a gateway without a roster runs.
+    pub entry: &'a Value,
+    /// The mark in its AGENTS.md.
+    pub mark: Option<&'a Mark>,
+}
+
+/// Judges whether an Agent with this spec, of the Gateway's own namespace or not, may take over what was found.
+pub fn judge(
+    spec: &AgentSpec,
+    found: Found<'_>,
+    gateway: &Gateway,
+    own_namespace: bool,
+) -> Result<(), Refusal> {
+    const LEAVE: &str =
+        "Remove it there, or delete this Agent and apply it with another spec.agentId";
+    let allowed = gateway.spec.allowed_namespaces.as_ref();
+    let may_adopt = own_namespace || allowed.is_some_and(|allowed| allowed.adoption);
+    let why = if found.mark.is_some() {
+        format!(
+            "It carries the mark of another Agent, or of another cluster's, and is never taken over. {LEAVE}."
+        )
+    } else if found.entry.is_null() {
+        format!("It is the gateway's own and is never taken over. {LEAVE}.")
+    } else if spec.adoption_policy.unwrap_or_default() == AdoptionPolicy::Never {
+        format!(
+            "It does not carry this Agent's mark. {LEAVE}, or take it over with spec.adoptionPolicy: IfUnmarked."
+        )
+    } else if !may_adopt {
+        format!(
+            "From another namespace it is taken over only where the Gateway has spec.allowedNamespaces.adoption: true. Ask its owners for that. {LEAVE}."
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Refusal {
+        reason: Reason::AgentExists,
+        message: format!(
+            "An agent {:?} is on the gateway already{}. It was not touched. {why}",
+            found.agent_id,
+            described(found.entry)
+        ),
+    })
+}
+
+/// What an entry says of its agent: never a text of a file.
+fn described(entry: &Value) -> String {
+    if entry.is_null() {
+        return String::new();
+    }
+    let word = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let name = word(entry.get("name")).map_or_else(
+        || "without a name".to_owned(),
+        |name| format!("named {name:?}"),
+    );
+    let model = entry.get("model");
+    let model = word(model).or_else(|| word(model?.get("primary")));
+    let model = model.map_or_else(
+        || "the gateway's default model".to_owned(),
+        |model| format!("model {model}"),
+    );
+    let heartbeat = match entry.get("heartbeat") {
+        None | Some(Value::Null) => "no heartbeat of its own".to_owned(),
+        Some(heartbeat) => word(heartbeat.get("every")).map_or_else(
+            || "a heartbeat of its own".to_owned(),
+            |every| format!("a heartbeat every {every}"),
+        ),
+    };
+    format!(": {name}, with {model} and {heartbeat}")
+}
+
+/// The keys of an adopted agent that are ours to set: those that the Agent's own spec names. Its workspace stays where it is.
+#[must_use]
+pub fn named(spec: &AgentSpec, mut keys: Keys) -> Keys {
+    keys.retain(|path, _| is_named(spec, path));
+    keys
+}
+
+/// Whether how often an adopted agent beats is ours to say.
+#[must_use]
+pub fn names_every(spec: &AgentSpec) -> bool {
+    is_named(spec, EVERY)
+}
+
+/// What a pause replaces of an adopted agent's entry that is not ours, and has to give back; none where it is ours anyway.
+#[must_use]
+pub fn replaced_by_pause(spec: &AgentSpec, place: &Place, entry: &Value) -> Option<String> {
+    if !place.adopted || place.replaced_every.is_some() || names_every(spec) {
+        return None;
+    }
+    let every = entry.pointer("/heartbeat/every");
+    Some(every.and_then(Value::as_str).unwrap_or_default().to_owned())
+}
+
+/// Our keys of the first pass after a pause, and which we own besides: what the pause replaced comes back.
+pub fn give_back(place: &Place, keys: &mut Keys, own_keys: &mut Vec<String>) {
+    let Some(every) = &place.replaced_every else {
+        return;
+    };
+    if !every.is_empty() {
+        keys.entry(EVERY.to_owned()).or_insert_with(|| json!(every));
+    } else if !own_keys.iter().any(|own| own == EVERY) {
+        own_keys.push(EVERY.to_owned());
+    }
+}
+
+fn is_named(spec: &AgentSpec, path: &str) -> bool {
+    let in_heartbeat = |is_set: fn(&Heartbeat) -> bool| spec.heartbeat.as_ref().is_some_and(is_set);
+    match path {
+        "name" => spec.display_name.is_some(),
+        "model" => spec.model.is_some(),
+        EVERY => in_heartbeat(|it| it.every.is_some()),
+        "heartbeat.target" => in_heartbeat(|it| it.target.is_some()),
+        "heartbeat.prompt" => in_heartbeat(|it| it.prompt.is_some()),
+        "heartbeat.model" => in_heartbeat(|it| it.model.is_some()),
+        "heartbeat.activeHours" => in_heartbeat(|it| it.active_hours.is_some()),
+        _ => false,
+    }
+}
+
+/// Whether the checklist of an adopted agent is ours to write: where the Agent's own spec names one. One that the agent had stays
+/// otherwise; where it had none and the spec has it beat, or we wrote one before, it is as of any other agent.
+#[must_use]
+pub fn writes_checklist(spec: &AgentSpec, is_there: bool, was_written: bool) -> bool {
+    let heartbeat = spec.heartbeat.as_ref();
+    let names_one = heartbeat.is_some_and(|heartbeat| heartbeat.checklist.is_some());
+    let beats = heartbeat.is_some_and(|heartbeat| heartbeat.every.is_some());
+    names_one || was_written || beats && !is_there
+}
+
+/// Old texts by the names under which they are kept.
+pub type Kept = BTreeMap<String, Vec<u8>>;
+
+/// What has to be added to what is kept so that each of `texts`, by its file, is in it. Nothing that is kept is ever replaced: another
+/// text of the same file gets a name of its own. `None` where all together would be too large.
+#[must_use]
+pub fn to_keep(kept: &Kept, texts: &[(String, String)]) -> Option<Kept> {
+    let mut missing = Kept::new();
+    let mut names: BTreeSet<&str> = kept.keys().map(String::as_str).collect();
+    let numbered: Vec<_> = texts
+        .iter()
+        .map(|(file, text)| {
+            let mut digest = entry::sha256(text);
+            digest.truncate(16);
+            (file, format!("{file}.{digest}"), text)
+        })
+        .collect();
+    for (file, other, text) in &numbered {
+        let is_kept = |name: &str| kept.get(name).is_some_and(|kept| *kept == text.as_bytes());
+        if is_kept(file) || is_kept(other) {
+            continue;
+        }
+        let name = if names.insert(file) { *file } else { other };
+        missing.insert(name.clone(), text.as_bytes().to_vec());
+    }
+    let weigh = |kept: &Kept| -> usize {
+        let weights = kept.iter().map(|(name, text)| name.len() + text.len());
+        weights.sum()
+    };
+    (weigh(kept) + weigh(&missing) <= MOST_KEPT).then_some(missing)
+}
+
+#[cfg(test)]
+mod tests;

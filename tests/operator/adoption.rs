@@ -1,0 +1,233 @@
+//! Agents that are on a gateway before their Agent: who takes them over, what of them stays, and what is kept.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt as _};
+use mission_operator::api::{Agent, Gateway as GatewayObject, agent::FileState};
+use serde_json::{Value, json};
+
+use crate::{
+    bed::gateway::Gateway,
+    gateways::{beating, entry, quiet, read, tree},
+    team::{Team, is_ready, says},
+    world::{run, world},
+};
+
+/// Puts an agent of somebody else on a gateway, with files.
+async fn theirs(gateway: &Gateway, id: &str, entry: &Value, files: &[(&str, &str)]) {
+    let mut rpc = gateway.rpc().await.unwrap();
+    let patch = json!({"agents": {"entries": {id: entry}}});
+    rpc.patch_config(&patch).await.unwrap();
+    rpc.config_applied().await.unwrap();
+    let workspace = gateway.workspace(id);
+    std::fs::create_dir_all(&workspace).unwrap();
+    for (name, text) in files {
+        std::fs::write(workspace.join(name), text).unwrap();
+    }
+}
+
+async fn remove(gateway: &Gateway, id: &str) {
+    let mut rpc = gateway.rpc().await.unwrap();
+    rpc.call("agents.delete", json!({"agentId": id}))
+        .await
+        .unwrap();
+    rpc.config_applied().await.unwrap();
+}
+
+async fn secrets(team: &Team) -> Api<Secret> {
+    Api::namespaced(world().await.client.clone(), &team.namespace)
+}
+
+fn text(secret: &Secret, key: &str) -> String {
+    let data = secret.data.as_ref().unwrap();
+    String::from_utf8(data[key].0.clone()).unwrap()
+}
+
+#[test]
+fn an_unmarked_agent_is_taken_over_with_what_the_spec_does_not_name_and_its_old_texts_are_kept() {
+    run(async {
+        let gateway = quiet().await;
+        let team = Team::on(&gateway, "heirs").await;
+        let before = json!({
+            "name": "Old Hand", "model": "fake/fake-2", "tools": {"exec": {"notifyOnExit": false}},
+            "heartbeat": {"every": "3h", "target": "none"},
+        });
+        let files = [
+            ("AGENTS.md", "Old rules with token s3cr3t-of-old.\n"),
+            ("SOUL.md", "Old soul.\n"),
+            ("MEMORY.md", "Old memory.\n"),
+            ("USER.md", "Old user.\n"),
+        ];
+        theirs(&gateway, "heirs_hand", &before, &files).await;
+        let spec = |policy: &str| json!({"gatewayRef": {"name": "main"}, "adoptionPolicy": policy});
+        team.apply_spec::<Agent>("hand", spec("Never")).await;
+        let said = team
+            .told::<Agent>("hand", "Accepted", "False", "AgentExists")
+            .await;
+        assert!(
+            said.contains("named \"Old Hand\", with model fake/fake-2 and a heartbeat every 3h"),
+            "{said}"
+        );
+        assert!(said.contains("adoptionPolicy: IfUnmarked"), "{said}");
+        assert!(!said.contains("s3cr3t-of-old"), "{said}");
+
+        team.apply_spec::<Agent>("hand", spec("IfUnmarked")).await;
+        let agent: Agent = team.ready("hand").await;
+        assert_eq!(entry(&gateway, "heirs_hand").await, before);
+        let workspace = gateway.workspace("heirs_hand");
+        for (name, text) in &files[2..] {
+            assert_eq!(read(&workspace.join(name)), *text, "Seed files stay");
+        }
+        assert!(read(&workspace.join("AGENTS.md")).contains("name=hand -->"));
+        let status = agent.status.as_ref().unwrap();
+        assert!(status.places[0].adopted);
+        assert_eq!(status.own_keys, [""; 0]);
+        let memory = status.files.iter().find(|file| file.name == "MEMORY.md");
+        assert_eq!(memory.unwrap().state, FileState::Seeded);
+        let note = team.event("hand", "Normal", "Adopted").await;
+        assert!(note.contains("Secret hand-adopted"), "{note}");
+        assert!(!note.contains("s3cr3t-of-old"), "{note}");
+        let secret = secrets(&team).await.get("hand-adopted").await.unwrap();
+        for (name, old) in &files[..2] {
+            assert_eq!(text(&secret, name), *old);
+        }
+        assert_eq!(secret.owner_references()[0].uid, agent.uid().unwrap());
+
+        // What a pause replaces of what is not ours comes back.
+        team.patch_spec::<Agent>("hand", json!({"paused": true}))
+            .await;
+        team.told::<Agent>("hand", "Paused", "True", "Agent").await;
+        assert_eq!(
+            entry(&gateway, "heirs_hand").await["heartbeat"]["every"],
+            "0m"
+        );
+        team.patch_spec::<Agent>("hand", json!({"paused": false}))
+            .await;
+        team.until("hand", "Ready and not paused", |agent: &Agent| {
+            is_ready(agent) && says(agent, "Paused", "False", "NotPaused")
+        })
+        .await;
+        assert_eq!(entry(&gateway, "heirs_hand").await, before);
+
+        // What the spec names is ours, and only that.
+        team.patch_spec::<Agent>("hand", json!({"model": "fake/fake-1"}))
+            .await;
+        let agent: Agent = team.ready("hand").await;
+        let mut after = before.clone();
+        after["model"] = json!("fake/fake-1");
+        assert_eq!(entry(&gateway, "heirs_hand").await, after);
+        assert_eq!(agent.status.unwrap().own_keys, ["model"]);
+        team.disband().await;
+        assert_eq!(entry(&gateway, "heirs_hand").await, Value::Null);
+    });
+}
+
+#[test]
+fn an_agent_with_a_mark_or_too_much_text_or_a_taken_secret_is_left_as_it_is() {
+    run(async {
+        let gateway = quiet().await;
+        let team = Team::on(&gateway, "strangers").await;
+        let marked = "Theirs.\n\n<!-- mission-operator: cluster=elsewhere namespace=a name=b -->\n";
+        let large = "x".repeat(600_000);
+        let plain = json!({"name": "Theirs"});
+        for (id, files) in [
+            ("strangers_marked", &[("AGENTS.md", marked)][..]),
+            (
+                "strangers_large",
+                &[("AGENTS.md", large.as_str()), ("SOUL.md", large.as_str())],
+            ),
+            ("strangers_taken", &[("AGENTS.md", "Theirs.\n")]),
+        ] {
+            theirs(&gateway, id, &plain, files).await;
+        }
+        team.secret("taken-adopted", "mine", "Mine.").await;
+        let ids = ["strangers_marked", "strangers_large", "strangers_taken"];
+        let trees = || ids.map(|id| tree(&gateway.workspace(id)));
+        let before = trees();
+        let spec = json!({"gatewayRef": {"name": "main"}, "adoptionPolicy": "IfUnmarked"});
+        for (name, reason, words) in [
+            (
+                "marked",
+                "AgentExists",
+                "mark of another Agent, or of another cluster's",
+            ),
+            ("large", "AdoptionTooLarge", "larger than what one Secret"),
+            (
+                "taken",
+                "SecretExists",
+                "Secret taken-adopted, which exists",
+            ),
+        ] {
+            team.apply_spec::<Agent>(name, spec.clone()).await;
+            let said = team.told::<Agent>(name, "Accepted", "False", reason).await;
+            assert!(said.contains(words), "{said}");
+        }
+        assert_eq!(trees(), before);
+        for id in ids {
+            assert_eq!(entry(&gateway, id).await, plain);
+        }
+        let secrets = secrets(&team).await;
+        assert_eq!(
+            text(&secrets.get("taken-adopted").await.unwrap(), "mine"),
+            "Mine."
+        );
+        assert!(secrets.get_opt("large-adopted").await.unwrap().is_none());
+
+        // Once the name is free it goes on by itself.
+        secrets
+            .delete("taken-adopted", &kube::api::DeleteParams::default())
+            .await
+            .unwrap();
+        team.reconcile_now::<Agent>("taken").await;
+        team.ready::<Agent>("taken").await;
+        let kept = secrets.get("taken-adopted").await.unwrap();
+        assert_eq!(text(&kept, "AGENTS.md"), "Theirs.\n");
+        for name in ["marked", "large"] {
+            team.delete::<Agent>(name).await;
+        }
+        assert_eq!(entry(&gateway, ids[0]).await, plain);
+        team.disband().await;
+        for id in &ids[..2] {
+            remove(&gateway, id).await;
+        }
+    });
+}
+
+#[test]
+fn another_namespace_adopts_only_where_the_gateway_allows_it() {
+    run(async {
+        let gateway = quiet().await;
+        let owners = Team::on(&gateway, "lenders").await;
+        let open = json!({"allowedNamespaces": {"from": "All"}});
+        owners.patch_spec::<GatewayObject>("main", open).await;
+        theirs(
+            &gateway,
+            "guests_old",
+            &json!({"name": "Old"}),
+            &[("SOUL.md", "Old soul.\n")],
+        )
+        .await;
+        let guests = Team::bare("guests").await;
+        let spec = json!({
+            "gatewayRef": {"name": "main", "namespace": "lenders"}, "adoptionPolicy": "IfUnmarked",
+            "displayName": "New", "heartbeat": {"every": "2h"},
+        });
+        guests.apply_spec::<Agent>("old", spec).await;
+        let said = guests
+            .told::<Agent>("old", "Accepted", "False", "AgentExists")
+            .await;
+        assert!(
+            said.contains("spec.allowedNamespaces.adoption: true"),
+            "{said}"
+        );
+        let open = json!({"allowedNamespaces": {"from": "All", "adoption": true}});
+        owners.patch_spec::<GatewayObject>("main", open).await;
+        guests.ready::<Agent>("old").await;
+        let now = entry(&gateway, "guests_old").await;
+        assert_eq!(now, json!({"name": "New", "heartbeat": {"every": "2h"}}));
+        assert!(beating(&gateway).await.contains_key("guests_old"));
+        let secret = secrets(&guests).await.get("old-adopted").await.unwrap();
+        assert_eq!(text(&secret, "SOUL.md"), "Old soul.\n");
+        guests.disband().await;
+        owners.disband().await;
+    });
+}
