@@ -320,7 +320,7 @@ pub struct FileStatus {
     /// Time of the last change on the gateway, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<i64>,
-    /// `Synced`: the gateway holds our text. `Seeded`: written once, the agent's own since. `Emptied`: a file of the gateway's own that is not wanted, emptied once.
+    /// `Synced`: the gateway holds our text. `Seeded`: written once, the agent's own since. `Drifted`: the same, and the agent has changed or deleted it. `Emptied`: a file of the gateway's own that is not wanted, emptied once.
     pub state: FileState,
 }
 
@@ -331,8 +331,18 @@ pub enum FileState {
     Synced,
     /// Written once; the agent's own since.
     Seeded,
+    /// Written once, and changed or deleted by the agent since; left as it is.
+    Drifted,
     /// A file of the gateway's own that is not wanted, emptied once.
     Emptied,
+}
+
+impl FileState {
+    /// Written once; the agent's own since.
+    #[must_use]
+    pub const fn is_seeded(self) -> bool {
+        matches!(self, Self::Seeded | Self::Drifted)
+    }
 }
 
 /// The heartbeat checklist as last confirmed by the gateway.

@@ -54,6 +54,11 @@ use super::{rule, schema};
         json_path = ".status.agents.ready"
     ),
     printcolumn(
+        name = "Online",
+        type_ = "integer",
+        json_path = ".status.agents.online"
+    ),
+    printcolumn(
         name = "Message",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].message",
@@ -199,4 +204,7 @@ pub struct AgentCounts {
     pub total: i32,
     /// Those that are Ready.
     pub ready: i32,
+    /// Those that are online.
+    #[serde(default)]
+    pub online: i32,
 }

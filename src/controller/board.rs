@@ -60,15 +60,18 @@ pub(super) async fn reconcile(
         lead,
         pause::judge_board(&board, gateway_is_paused),
     ];
-    let ready = agents.iter().filter(|agent| {
-        agent
-            .status
-            .as_ref()
-            .is_some_and(|status| condition::is_true(&status.conditions, condition::READY))
-    });
+    let how_many = |type_| {
+        let status = agents.iter().filter_map(|agent| agent.status.as_ref());
+        count(
+            status
+                .filter(|status| condition::is_true(&status.conditions, type_))
+                .count(),
+        )
+    };
     next.agents = Some(AgentCounts {
-        ready: count(ready.count()),
         total: count(agents.len()),
+        ready: how_many(condition::READY),
+        online: how_many(condition::ONLINE),
     });
     for judgement in &judgements {
         let news = condition::find(&known.conditions, judgement.type_)

@@ -15,7 +15,7 @@ use crate::api::{
     user::UserProfile,
 };
 use crate::plan::{
-    agent_id,
+    agent_id, owned,
     render::{
         BoardContext, BoardRules, Context, FileName, IdentityContext, Policy, Source, UserContext,
     },
@@ -126,7 +126,7 @@ pub fn desired(
         board: board.map(board_context),
         gateway_name: name(gateway.metadata.name.as_ref()),
         session_key: agent_id::session_key(&agent_id),
-        main_session_key: String::new(),
+        main_session_key: main_session_key(gateway),
         workspace_root: gateway.spec.workspace_root.clone().unwrap_or_default(),
         workspace_path: workspace.clone().unwrap_or_default(),
         base_url: String::new(),
@@ -198,6 +198,17 @@ fn identity(layers: &[Option<&Identity>]) -> IdentityContext {
         personality: text(|i| i.personality.as_ref()),
         custom_instructions: text(|i| i.custom_instructions.as_ref()),
     }
+}
+
+/// The session of the gateway-wide agent that the Gateway declares.
+fn main_session_key(gateway: &Gateway) -> String {
+    let declared = gateway.spec.main_agent.as_ref();
+    let id = declared.map(|_| {
+        let namespace = name(gateway.metadata.namespace.as_ref());
+        let main = owned::name_of(&name(gateway.metadata.name.as_ref()), Role::Main);
+        agent_id::derived(&namespace, &main)
+    });
+    id.map_or_else(String::new, |id| agent_id::session_key(&id))
 }
 
 /// Text and policy are inherited apart: an entry with only a policy keeps the text it would have had.

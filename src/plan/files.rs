@@ -98,8 +98,22 @@ pub fn decide(
     };
     // Seeded once: the agent's own since, even where it deleted the file.
     if let Some(seeded) = recorded.filter(|r| !enforced && r.state != FileState::Emptied) {
+        let drifted = match listed {
+            // Only a look at the text could tell, and nothing would be done about it.
+            Listed::No => false,
+            Listed::Missing => true,
+            Listed::Present { size, modified } => {
+                (size, modified) != (seeded.size, seeded.modified)
+            }
+        };
+        // Told once: what is its own may change with every beat.
+        let state = if drifted || seeded.state == FileState::Drifted {
+            FileState::Drifted
+        } else {
+            FileState::Seeded
+        };
         return Action::Record(FileStatus {
-            state: FileState::Seeded,
+            state,
             ..seeded.clone()
         });
     }

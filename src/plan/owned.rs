@@ -71,7 +71,7 @@ impl<'a> Owner<'a> {
         let name = object.name_any();
         Self {
             role,
-            agent_name: names::derived(&name, suffix(role)),
+            agent_name: name_of(&name, role),
             // The garbage collector deletes what an object owned that is gone; but one with a finalizer is not gone before its Agents are.
             declared: declared.filter(|_| object.meta().deletion_timestamp.is_none()),
             namespace: object.namespace().unwrap_or_default(),
@@ -216,6 +216,12 @@ fn suffix(role: Role) -> &'static str {
         Role::Main => "main",
         Role::Lead | Role::Worker => "lead",
     }
+}
+
+/// The name of the Agent of this role that the object `owner` declares.
+#[must_use]
+pub fn name_of(owner: &str, role: Role) -> String {
+    names::derived(owner, suffix(role))
 }
 
 /// The name of the owner whose Agent of this role would be called `agent_name`. A name that was cut does not tell.

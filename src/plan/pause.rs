@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::api::{
     Agent, AgentStatus, Board, Gateway,
-    agent::{FileState, FileStatus},
+    agent::FileStatus,
     condition::{self, AGENT, Judgement, PAUSED, Status},
     reason::Reason,
 };
@@ -134,7 +134,7 @@ pub fn pending(keys: &Keys, workspace: &Workspace, status: &AgentStatus) -> Vec<
     let recorded = |name: &str| status.files.iter().find(|file| file.name == name);
     let files = workspace.files.iter().filter(|file| {
         let is_as_written = |known: &FileStatus| {
-            file.policy == Policy::Seed && known.state == FileState::Seeded
+            file.policy == Policy::Seed && known.state.is_seeded()
                 || known.sha256 == entry::sha256(&file.text)
         };
         !recorded(file.name.as_str()).is_some_and(is_as_written)

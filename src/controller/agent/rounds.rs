@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use crate::{
     api::{
         Gateway,
-        agent::{FileState, PlaceState},
+        agent::{FileState, FileStatus, PlaceState},
         condition::{FILES_SYNCED, HEARTBEAT_CONFIGURED, Judgement, REGISTERED},
         gateway::ForeignHeartbeats,
         reason::Reason,
@@ -57,9 +57,7 @@ impl Visit<'_> {
                 &self.status,
                 &seen,
             );
-            plan.files
-                .into_iter()
-                .for_each(|file| execute::remember_file(&mut self.status, file));
+            self.remember_files(plan.files);
             self.status.checklist = plan.checklist.or_else(|| self.status.checklist.take());
             if let Some(step) = plan.entry {
                 self.phase = REGISTERED;
@@ -112,6 +110,26 @@ impl Visit<'_> {
             current_hash: None,
         }
         .into())
+    }
+
+    /// Records files that need no write, and tells once of those that are the agent's own and that it has changed.
+    fn remember_files(&mut self, files: Vec<FileStatus>) {
+        let mut drifted = Vec::new();
+        for file in files {
+            let known = self.status.files.iter().find(|it| it.name == file.name);
+            let was_seeded = known.is_some_and(|known| known.state == FileState::Seeded);
+            if was_seeded && file.state == FileState::Drifted {
+                drifted.push(file.name.clone());
+            }
+            execute::remember_file(&mut self.status, file);
+        }
+        if !drifted.is_empty() {
+            let note = format!(
+                "Changed by the agent, and left as they are, because they were only to be written once: {}.",
+                drifted.join(", ")
+            );
+            self.event("DriftDetected", &note);
+        }
     }
 
     /// Writes down what only this pass knows and the next would need after a crash, before the entry is written: the keys that are ours

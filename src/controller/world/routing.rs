@@ -10,7 +10,7 @@ use super::{
     references::{ids, key, key_of},
 };
 use crate::{
-    api::{Agent, Board, Gateway, agent::Role, reference::GatewayName},
+    api::{Agent, Board, Gateway, agent::Role, condition, reference::GatewayName},
     controller::queue::Rank,
     kube::cache::Change,
     plan::{
@@ -118,7 +118,7 @@ impl World {
             agent.map(|agent| {
                 (
                     (agent.spec.board_ref.clone(), agent.spec.role),
-                    is_ready(agent),
+                    (is(agent, condition::READY), is(agent, condition::ONLINE)),
                     seats::is_accepted(agent),
                     claimed(agent),
                     agent
@@ -324,12 +324,9 @@ fn is_another<K: Resource>(before: Option<&K>, after: &K) -> bool {
     })
 }
 
-fn is_ready(agent: &Agent) -> bool {
-    use crate::api::condition;
-    agent
-        .status
-        .as_ref()
-        .is_some_and(|status| condition::is_true(&status.conditions, condition::READY))
+fn is(agent: &Agent, type_: &str) -> bool {
+    let status = agent.status.as_ref();
+    status.is_some_and(|status| condition::is_true(&status.conditions, type_))
 }
 
 fn claimed(agent: &Agent) -> Vec<(String, String)> {

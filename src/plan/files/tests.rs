@@ -129,10 +129,19 @@ fn a_seed_is_written_over_whatever_lies_there_when_we_register_and_never_again()
     );
     assert_eq!(first, write(Some(THEIRS), Cause::Ours));
     let seeded = recorded(OLD, FileState::Seeded);
-    for listed in [SAME, CHANGED, Listed::Missing, Listed::No] {
+    // What became of it since is told, and nothing is done about it.
+    let drifted = recorded(OLD, FileState::Drifted);
+    for (known, listed, expected) in [
+        (&seeded, SAME, &seeded),
+        (&seeded, Listed::No, &seeded),
+        (&seeded, CHANGED, &drifted),
+        (&seeded, Listed::Missing, &drifted),
+        (&drifted, CHANGED, &drifted),
+        (&drifted, SAME, &drifted),
+    ] {
         assert_eq!(
-            decide(&seed, NEW, Some(&seeded), listed, None, Origin::Ours),
-            Action::Record(seeded.clone())
+            decide(&seed, NEW, Some(known), listed, None, Origin::Ours),
+            Action::Record(expected.clone())
         );
     }
 }

@@ -3,7 +3,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::*;
 use crate::api::{
     AgentSpec, BoardSpec, GatewaySpec,
-    agent::ChecklistStatus,
+    agent::{ChecklistStatus, FileState},
     condition::{ACCEPTED, FILES_SYNCED, HEARTBEAT_CONFIGURED, READY, REGISTERED, TOKEN_READY},
 };
 use crate::plan::render::{FileName, Rendered};
