@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -59,7 +60,7 @@ pub(crate) fn run(load: &Load, server: &Server, agents: usize) -> Result<Measure
         .build()?;
     let (next, times) = (Cell::new(0), RefCell::new(Vec::new()));
     let began = Instant::now();
-    let busy = busy(server)?;
+    let before = busy(&server.schedstat)?;
     runtime.block_on(try_join_all((0..CALLERS).map(async |_| {
         let mut connection = None;
         while began.elapsed() < load.length {
@@ -78,7 +79,8 @@ pub(crate) fn run(load: &Load, server: &Server, agents: usize) -> Result<Measure
         }
         anyhow::Ok(())
     })))?;
-    let (elapsed, busy) = (began.elapsed(), self::busy(server)?.saturating_sub(busy));
+    let elapsed = began.elapsed();
+    let busy = busy(&server.schedstat)?.saturating_sub(before);
     let mut times = times.into_inner();
     times.sort();
     let at = |part: usize| -> Result<f64> {
@@ -139,9 +141,9 @@ async fn answered(stream: &mut TcpStream, load: &Load, token: &str) -> Result<()
     Ok(())
 }
 
-/// Processor time of the server's thread.
-fn busy(server: &Server) -> Result<Duration> {
-    let text = std::fs::read_to_string(&server.schedstat)?;
+/// Processor time of a thread, from its file under /proc.
+pub(crate) fn busy(schedstat: &Path) -> Result<Duration> {
+    let text = std::fs::read_to_string(schedstat)?;
     let nanoseconds = text.split_whitespace().next();
     Ok(Duration::from_nanos(
         nanoseconds.context("schedstat is empty")?.parse()?,

@@ -72,6 +72,9 @@ impl Stage {
             }
             agents.apply_watcher_event(&Event::Apply(agent(&key)?));
         }
+        // A client is a task of its own from the first; this one is never asked, and ends with its runtime.
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let _entered = runtime.enter();
         let nobody = service_fn(async |_: http::Request<Body>| {
             Err::<http::Response<Body>, _>(std::io::Error::other("nobody is asked"))
         });
