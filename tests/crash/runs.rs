@@ -19,13 +19,19 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Whether a phase is gone through: all up to the last kill. A change that nobody is killed in brings nothing.
+    /// Whether a phase is gone through: all up to the last kill. A change that nobody is killed in brings nothing, once the Agent that was
+    /// changed is gone.
     pub(crate) fn passes(&self, phase: Phase) -> bool {
-        let mut left = Phase::ALL.into_iter().zip(&self.kills);
-        let mut kills = left.clone().filter(|(_, kill)| kill.is_some());
-        let is_killed_later = kills.any(|(at, _)| at >= phase);
-        let is_killed_here = left.any(|(at, kill)| at == phase && kill.is_some());
-        is_killed_here || is_killed_later && phase != Phase::Change
+        let kills = Phase::ALL.into_iter().zip(&self.kills);
+        let killed = |range: &dyn Fn(Phase) -> bool| {
+            let mut kills = kills.clone().filter(|(_, kill)| kill.is_some());
+            kills.any(|(at, _)| range(at))
+        };
+        if phase == Phase::Change {
+            killed(&|at| at >= phase && at < Phase::Delete)
+        } else {
+            killed(&|at| at >= phase)
+        }
     }
 }
 

@@ -131,7 +131,7 @@ impl World {
         };
         if summary(before) != summary(after) {
             for agent in before.into_iter().chain(after) {
-                self.touch_concerned(agent, after.is_none());
+                self.touch_concerned(agent, after);
             }
         }
         let edited = after.is_none_or(|after| is_another(before.map(|before| &**before), after));
@@ -185,9 +185,9 @@ impl World {
         self.touch_agents(concerned);
     }
 
-    /// Reconciles those whose status or place depends on this Agent. What a Gateway does for its Agents ends with the last of them, so one
-    /// that is gone is not only counted.
-    fn touch_concerned(&self, agent: &Agent, is_gone: bool) {
+    /// Reconciles those whose status or place depends on this Agent, as it was or as it is `now`. What a Gateway does for its Agents ends
+    /// with the last of them, so one that is gone from there is not only counted.
+    fn touch_concerned(&self, agent: &Agent, now: Option<&Arc<Agent>>) {
         let namespace = agent.namespace().unwrap_or_default();
         self.touch_boards(
             agent
@@ -203,7 +203,12 @@ impl World {
         }
         for place in agent.status.iter().flat_map(|status| &status.places) {
             let gateway = ObjectRef::new(&place.gateway.name).within(&place.gateway.namespace);
-            if is_gone {
+            let uid = &place.gateway_uid;
+            let mut held = now
+                .iter()
+                .flat_map(|agent| &agent.status)
+                .flat_map(|it| &it.places);
+            if held.all(|held| held.gateway_uid != *uid) {
                 self.touch_gateway(&gateway);
             } else {
                 self.touch_counting(&gateway);
