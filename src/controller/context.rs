@@ -51,6 +51,8 @@ pub(super) struct Context {
     journals: Mutex<HashMap<String, Arc<StatusJournal>>>,
     readmitted: Mutex<HashMap<String, String>>,
     asks: Mutex<HashMap<String, String>>,
+    /// The last message to each agent that this process knows to be at its gateway.
+    sent: Mutex<HashMap<String, String>>,
     resyncs: Mutex<HashMap<String, Resync>>,
     heard_since: Mutex<HashMap<String, Timestamp>>,
     orphans: Mutex<HashMap<String, Vec<Orphan>>>,
@@ -98,6 +100,7 @@ impl Context {
             journals: Mutex::default(),
             readmitted: Mutex::default(),
             asks: Mutex::default(),
+            sent: Mutex::default(),
             resyncs: Mutex::default(),
             heard_since: Mutex::default(),
             orphans: Mutex::default(),
@@ -205,12 +208,24 @@ impl Context {
             .is_none_or(|before| before != boot_id)
     }
 
+    /// The gateway has the message of this key to the agent.
+    pub(super) fn sent(&self, uid: &str, key: &str) {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.insert(uid.to_owned(), key.to_owned());
+    }
+
+    /// Whether this process knows that the gateway has the message of this key.
+    pub(super) fn has_sent(&self, uid: &str, key: &str) -> bool {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.get(uid).is_some_and(|last| last == key)
+    }
+
     /// Forgets an Agent that is gone.
     pub(super) fn forget_agent(&self, uid: &str) {
         self.obstacles.forget(uid);
         self.directory.forget(uid);
         self.directory.presence().forget(uid);
-        for map in [&self.asks, &self.readmitted] {
+        for map in [&self.asks, &self.readmitted, &self.sent] {
             map.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(uid);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     AgentRow, CallError, Config, CronJob, Deletion, FileInfo, Link, Listing, Model, Patched,
-    Roster, Scratch, Session,
+    Roster, Scratch, Sent, Session,
 };
 
 const READ: Duration = Duration::from_secs(15);
@@ -234,6 +234,29 @@ impl Link {
         Ok(())
     }
 
+    /// What tells a session from the same one after a reset, which keeps its id; empty for one that was made without. No call that only
+    /// reads tells it: this is a change of nothing, which moves the time of the session's last change.
+    pub async fn session_revision(
+        &self,
+        key: &str,
+        expected_id: &str,
+    ) -> Result<String, CallError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            entry: Entry,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Entry {
+            #[serde(default)]
+            lifecycle_revision: String,
+        }
+        // By its id, because a session that is missing would be made.
+        let params = json!({ "key": key, "expectedSessionId": expected_id });
+        let answer: Answer = self.call("sessions.patch", &params, WRITE).await?;
+        Ok(answer.entry.lifecycle_revision)
+    }
+
     /// Begins a session anew: what was said in it is archived. With `expected_id` only while the session is still that one.
     pub async fn session_reset(
         &self,
@@ -248,21 +271,22 @@ impl Link {
         Ok(())
     }
 
-    /// Gives an agent a message in a session, and begins a turn. The same `idempotency_key` again does nothing within five minutes.
+    /// Gives an agent a message in a session, and begins a turn. The same `idempotency_key` again within five minutes of the turn's end does
+    /// nothing and tells what became of it; of a turn that failed by `Unavailable` with its error. A gateway that was restarted since knows
+    /// nothing of it, and begins a turn again.
     pub async fn chat_send(
         &self,
         session_key: &str,
         message: &str,
         idempotency_key: &str,
-    ) -> Result<(), CallError> {
+    ) -> Result<Sent, CallError> {
         let params = json!({
             "sessionKey": session_key,
             "message": message,
             "idempotencyKey": idempotency_key,
             "deliver": false,
         });
-        let IgnoredAny = self.call("chat.send", &params, WRITE).await?;
-        Ok(())
+        self.call("chat.send", &params, WRITE).await
     }
 
     /// Lists the models that an agent may use.

@@ -222,6 +222,9 @@ pub enum CallError {
         /// The revision that is there.
         current_revision: Option<u64>,
     },
+    /// The session is another one than the request names.
+    #[error("the session changed since it was read")]
+    SessionChanged,
     /// The gateway has an agent of this id already.
     #[error("the gateway has an agent {agent_id} already")]
     AgentExists {
@@ -287,6 +290,7 @@ impl CallError {
             | Self::HashConflict
             | Self::FileConflict { .. }
             | Self::ScratchConflict { .. }
+            | Self::SessionChanged
             | Self::JobNotFound { .. }
             | Self::AgentNotFound { .. } => Class::Transient,
             Self::Unavailable { .. } | Self::RateLimited { .. } | Self::NotAppliedYet { .. } => {

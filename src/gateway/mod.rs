@@ -42,7 +42,7 @@ pub use link::{GatewayEvent, Link, LinkState};
 pub use observed::Observed;
 pub use pool::{Pool, PoolEvent, PoolEventKind, PoolOptions};
 pub use reply::{
-    AgentRow, CronJob, Deletion, FileInfo, Listing, Model, Patched, Roster, Scratch, Session,
+    AgentRow, CronJob, Deletion, FileInfo, Listing, Model, Patched, Roster, Scratch, Sent, Session,
 };
 pub use tls::{CertificateProblem, TlsOptions, Trust};
 pub use wish::{EntryWish, ForeignHeartbeats};

@@ -11,6 +11,7 @@ use super::{CallError, Issue, LinkError};
 enum Meaning {
     HashConflict,
     FileConflict,
+    SessionChanged,
     AgentExists,
     AgentNotFound,
     AgentCannotBeDeleted,
@@ -29,6 +30,10 @@ const WORDS: &[(&str, Meaning)] = &[
     // The only agent, or one that holds credentials of others.
     (" and cannot be deleted.", Meaning::AgentCannotBeDeleted),
     ("unknown agent id \"", Meaning::AgentNotFound),
+    (
+        "\" no longer exists in configuration",
+        Meaning::AgentNotFound,
+    ),
     ("\" already exists", Meaning::AgentExists),
     ("Automation not found", Meaning::JobNotFound),
     ("persisted but was not applied", Meaning::NotAppliedYet),
@@ -44,6 +49,9 @@ fn meaning(method: &str, body: &ErrorBody) -> Option<Meaning> {
         Some("agent_file_conflict") => return Some(Meaning::FileConflict),
         Some("CRON_JOB_NOT_FOUND") => return Some(Meaning::JobNotFound),
         _ => {}
+    }
+    if body.detail("reason") == Some("session-changed") {
+        return Some(Meaning::SessionChanged);
     }
     if let Some((_, meaning)) = WORDS.iter().find(|(words, _)| body.message.contains(words)) {
         return Some(*meaning);
@@ -68,6 +76,7 @@ pub(super) fn call_error(method: &'static str, body: ErrorBody) -> CallError {
                 .to_owned(),
             current_hash: body.detail("currentHash").map(ToOwned::to_owned),
         },
+        Some(Meaning::SessionChanged) => CallError::SessionChanged,
         Some(Meaning::AgentExists) => CallError::AgentExists {
             agent_id: quoted(&body.message).unwrap_or_default().to_owned(),
         },
@@ -196,6 +205,10 @@ mod tests {
         ("cron.scratch.get", r#"{"code":"INVALID_REQUEST","message":"Automation not found: 1. List automations and retry with a current job id.","details":{"code":"CRON_JOB_NOT_FOUND","jobId":"1"}}"#, "JobNotFound"),
         ("config.get", r#"{"code":"FORBIDDEN","message":"missing scope: operator.read","details":{"code":"MISSING_SCOPE","missingScope":"operator.read","requiredScopes":["operator.read"]}}"#, "Forbidden"),
         ("agents.files.set", r#"{"code":"INVALID_REQUEST","message":"invalid agents.files.set params: at /name: must not have fewer than 1 characters"}"#, "Rejected"),
+        ("chat.send", r#"{"code":"INVALID_REQUEST","message":"Agent \"nope\" no longer exists in configuration"}"#, "AgentNotFound nope"),
+        ("chat.send", r#"{"code":"INVALID_REQUEST","message":"This message ID was already used for different input. Check the conversation history and use a new message ID to send again.","details":{"reason":"chat-request-conflict"}}"#, "Rejected"),
+        ("sessions.reset", r#"{"code":"INVALID_REQUEST","message":"Session agent:pp:main changed before reset. Retry.","details":{"reason":"session-changed"}}"#, "SessionChanged"),
+        ("sessions.patch", r#"{"code":"INVALID_REQUEST","message":"label already in use: L"}"#, "Rejected"),
         // Not an agent, although it ends so.
         ("cron.run", r#"{"code":"INVALID_REQUEST","message":"thing \"nope\" not found"}"#, "Rejected"),
     ];

@@ -151,12 +151,26 @@ pub struct Session {
     /// The session's id; a reset keeps it.
     #[serde(default)]
     pub session_id: Option<String>,
-    /// Another one after each reset, where the gateway tells it.
-    #[serde(default)]
-    pub lifecycle_revision: Option<String>,
     /// What it is called.
     #[serde(default)]
     pub label: Option<String>,
+}
+
+/// What became of a message, `chat.send`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sent {
+    /// `started`; for one that was sent before `in_flight`, or `ok` once its turn has ended well.
+    #[serde(default)]
+    pub status: String,
+}
+
+impl Sent {
+    /// Whether it was sent before, and the agent has answered it.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.status == "ok"
+    }
 }
 
 /// A heartbeat's checklist: the monitor's scratch.

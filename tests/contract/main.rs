@@ -43,7 +43,12 @@ fn the_fake_gateway_answers_as_the_real_one_does() {
         .unwrap();
     runtime.block_on(async {
         let played = tokio::time::timeout(PATIENCE, async {
-            let fake = Fake::start(FakeOptions::default()).unwrap();
+            let fake = Fake::start(FakeOptions {
+                // Long enough to ask of a turn while it is under way.
+                turn: Duration::from_millis(500),
+                ..FakeOptions::default()
+            })
+            .unwrap();
             let of_fake = scenarios::play(
                 Subject {
                     url: fake.url(),

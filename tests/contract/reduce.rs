@@ -14,6 +14,10 @@ const READ: &[(&str, &[&str])] = &[
     ("agents.files.list", &["/agentId", "/workspace", "/files"]),
     ("agents.files.get", &["/agentId", "/workspace", "/file"]),
     ("agents.files.set", &["/ok", "/agentId", "/workspace", "/file"]),
+    ("sessions.describe", &["/session/key", "/session/sessionId", "/session/agentId", "/session/label"]),
+    ("sessions.patch", &["/ok", "/key", "/entry/sessionId", "/entry/lifecycleRevision", "/entry/label"]),
+    ("sessions.reset", &["/ok", "/key", "/entry/sessionId", "/entry/lifecycleRevision", "/entry/label"]),
+    ("chat.send", &["/runId", "/status"]),
     ("cron.scratch.get", &["/scratch", "/currentRevision", "/maxBytes"]),
     ("cron.scratch.set", &["/ok", "/reason", "/scratch", "/currentRevision"]),
 ];
@@ -156,7 +160,7 @@ fn picked_rows(rows: &Value, names: &[&str]) -> Value {
 
 /// What is read of a hello. Of the methods those that the operator asks for.
 fn hello(payload: &Value) -> Value {
-    const ASKED: [&str; 16] = [
+    const ASKED: [&str; 20] = [
         "health",
         "config.get",
         "config.set",
@@ -173,6 +177,10 @@ fn hello(payload: &Value) -> Value {
         "cron.list",
         "cron.scratch.get",
         "cron.scratch.set",
+        "sessions.describe",
+        "sessions.patch",
+        "sessions.reset",
+        "chat.send",
     ];
     let offered = payload["features"]["methods"].as_array();
     let missing: Vec<&str> = ASKED

@@ -10,7 +10,7 @@ use super::Shared;
 use super::fault::Fault;
 use super::refusal::invalid;
 use super::seen::{Call, Moment, Verdict};
-use super::server::{Order, Out, apply_later, close_frame, told};
+use super::server::{Order, Out, apply_later, close_frame, end_later, told};
 use super::state::{Caller, Outcome, now_ms, random_id};
 
 /// What the gateway reads, and everything else that it does not.
@@ -195,6 +195,12 @@ impl Connection {
                 if let Some(revision) = late.filter(|_| is_write(&request.call.method)) {
                     apply_later(&self.shared, revision);
                 }
+                self.answer_after(request, move |connection, request| {
+                    connection.answer(&request, &payload);
+                });
+            }
+            Outcome::Begun(payload, run) => {
+                end_later(&self.shared, run);
                 self.answer_after(request, move |connection, request| {
                     connection.answer(&request, &payload);
                 });

@@ -19,7 +19,7 @@ const LOCKOUT: Duration = Duration::from_mins(5);
 const METHODS: &[&str] = &[
     "health", "config.get", "config.set", "config.patch", "config.schema.lookup", "models.list", "agents.list", "agents.create",
     "agents.delete", "agents.files.list", "agents.files.get", "agents.files.set", "device.pair.list", "device.pair.approve", "cron.list",
-    "cron.scratch.get", "cron.scratch.set",
+    "cron.scratch.get", "cron.scratch.set", "sessions.describe", "sessions.patch", "sessions.reset", "chat.send",
 ];
 
 /// A refused `connect`: the error, and what the connection is closed with.

@@ -5,7 +5,7 @@
 //! nothing may be built in here that is not compared there. It shares no code with the operator's client.
 //!
 //! `server` and `connection` move frames, `handshake` and `device` decide who may do what, `state` answers requests with the help of
-//! `document`, `schema`, `roster`, `files` and `cron`; `fault` is what a test does to it, and `seen` what a test sees of it.
+//! `document`, `schema`, `roster`, `files`, `sessions` and `cron`; `fault` is what a test does to it, and `seen` what a test sees of it.
 
 #![allow(
     dead_code,
@@ -31,6 +31,7 @@ mod roster;
 mod schema;
 mod seen;
 mod server;
+mod sessions;
 mod state;
 
 use std::collections::BTreeMap;
@@ -50,6 +51,7 @@ pub(crate) use self::refusal::{hash_conflict, rate_limited, starting};
 use self::seen::Hook;
 pub(crate) use self::seen::{Call, Moment, Seen, Verdict};
 use self::server::{Connections, Door};
+pub(crate) use self::sessions::SessionSeen;
 use self::state::State;
 
 /// The thread of all fakes: it outlives the runtime of a single test.
@@ -174,6 +176,11 @@ impl Fake {
     /// The heartbeat instructions of every agent that has a heartbeat's job.
     pub(crate) fn scratches(&self) -> BTreeMap<String, Option<String>> {
         self.shared.state().scratches()
+    }
+
+    /// What was said in every session, and how often it was reset, by key.
+    pub(crate) fn sessions(&self) -> BTreeMap<String, SessionSeen> {
+        self.shared.state().all_sessions()
     }
 
     /// Somebody edits the config file by hand; the gateway applies it after its lag.

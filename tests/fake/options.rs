@@ -17,6 +17,8 @@ pub(crate) struct FakeOptions {
     pub(crate) lag: Duration,
     /// What is added to it for each agent in the roster.
     pub(crate) lag_per_agent: Duration,
+    /// Time that a turn of an agent takes.
+    pub(crate) turn: Duration,
     /// The document at the start.
     pub(crate) document: Value,
 }
@@ -29,6 +31,7 @@ impl Default for FakeOptions {
             remote: false,
             lag: Duration::ZERO,
             lag_per_agent: Duration::ZERO,
+            turn: Duration::from_millis(20),
             document: default_document(),
         }
     }

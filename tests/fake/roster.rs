@@ -140,11 +140,13 @@ impl State {
             self.files.remove(&workspace);
             removed.push(json!({"path": workspace, "method": "trash"}));
         }
-        self.jobs.remove(id);
-        self.deleted.insert(id.to_owned());
+        let id = id.to_owned();
+        self.jobs.remove(&id);
+        self.forget_sessions(&id);
+        self.deleted.insert(id.clone());
         self.document.edit(|parsed| {
             if let Some(roster) = parsed["agents"]["entries"].as_object_mut() {
-                roster.remove(id);
+                roster.remove(&id);
                 if roster.len() == 1
                     && let Some(agents) = parsed["agents"].as_object_mut()
                 {

@@ -198,6 +198,19 @@ pub(super) fn apply_later(shared: &Arc<Shared>, revision: u64) {
     });
 }
 
+/// Ends a turn after its time, and tells that.
+pub(super) fn end_later(shared: &Arc<Shared>, run: String) {
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        let turn = shared.state().options.turn;
+        sleep(turn).await;
+        let ended = shared.state().end_turn(&run);
+        if let Some(payload) = ended {
+            shared.connections.tell("agent", &payload);
+        }
+    });
+}
+
 /// Tells what has become of the document, where something has.
 pub(super) fn told(shared: &Arc<Shared>) {
     let (applied, hash, path, must_restart) = {

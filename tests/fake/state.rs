@@ -15,7 +15,8 @@ use super::fault::Faults;
 use super::files::Workspace;
 use super::handshake::Failures;
 use super::params::checked;
-use super::refusal::{invalid, rate_limited};
+use super::refusal::{invalid, invalid_with, rate_limited};
+use super::sessions::{Session, Turns};
 
 /// Calls of one rate-limited method in a window.
 const CALLS: u32 = 30;
@@ -37,6 +38,8 @@ pub(super) enum Outcome {
     Payload(Arc<str>),
     /// With this payload, when the running gateway goes by this revision of the document.
     Applied(Arc<str>, u64),
+    /// With this payload, at once; the turn of this key has begun.
+    Begun(Arc<str>, String),
     /// With this error.
     Refused(Value),
 }
@@ -60,6 +63,11 @@ pub(super) struct State {
     /// Heartbeats by agent.
     pub(super) jobs: BTreeMap<String, Job>,
     pub(super) job_pages: BTreeMap<Page, Arc<str>>,
+    /// Sessions by key.
+    pub(super) sessions: BTreeMap<String, Session>,
+    pub(super) turns: Turns,
+    /// The keys of the turns, in their order.
+    pub(super) said: Vec<String>,
     /// Agents that were deleted and not created since.
     pub(super) deleted: BTreeSet<String>,
     /// The revision that the last deletion made.
@@ -86,6 +94,9 @@ impl State {
             files: BTreeMap::new(),
             jobs: BTreeMap::new(),
             job_pages: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            turns: Turns::new(),
+            said: Vec::new(),
             deleted: BTreeSet::new(),
             deletion: 0,
             devices: Devices::default(),
@@ -133,6 +144,9 @@ impl State {
     pub(super) fn boot(&mut self) {
         self.boot_id = random_id();
         self.limits.clear();
+        // What it was sent before it knows no more by its keys.
+        self.turns.clear();
+        self.said.clear();
         self.apply(self.document.revision());
         self.must_restart = false;
     }
@@ -159,6 +173,12 @@ impl State {
             }));
         }
         self.spend(caller, method)?;
+        if method == "chat.send" && params["sessionKey"].is_null() {
+            return Err(invalid_with(
+                "session mutation target is unavailable",
+                &json!({"code": "SESSION_MUTATION_TARGET_REQUIRED", "method": method}),
+            ));
+        }
         let params = checked(method, params)?;
         let payload = match method {
             "config.get" => {
@@ -194,6 +214,17 @@ impl State {
             "cron.scratch.get" => self.scratch_get(&params)?,
             "cron.scratch.set" => self.scratch_set(&params)?,
             "models.list" => self.models_list(&params)?,
+            "sessions.describe" => self.sessions_describe(&params),
+            "sessions.patch" => self.sessions_patch(&params)?,
+            "sessions.reset" => self.sessions_reset(&params)?,
+            "chat.send" => {
+                let (answer, begun) = self.chat_send(&params)?;
+                let answer = answer.to_string().into();
+                return Ok(begun.map_or_else(
+                    || Outcome::Payload(Arc::clone(&answer)),
+                    |run| Outcome::Begun(Arc::clone(&answer), run),
+                ));
+            }
             "device.pair.list" => self.devices.list(),
             "device.pair.approve" => self.devices.approve(&params)?,
             _ => self.health(),
@@ -292,9 +323,11 @@ fn scope_of(method: &str) -> Option<&'static str> {
         | "agents.files.list"
         | "agents.files.get"
         | "models.list"
+        | "sessions.describe"
         | "cron.list" => "operator.read",
+        "sessions.patch" | "chat.send" => "operator.write",
         "config.patch" | "config.set" | "agents.create" | "agents.delete" | "agents.files.set"
-        | "cron.scratch.get" | "cron.scratch.set" => "operator.admin",
+        | "cron.scratch.get" | "cron.scratch.set" | "sessions.reset" => "operator.admin",
         "device.pair.list" | "device.pair.approve" => "operator.pairing",
         _ => return None,
     })

@@ -24,6 +24,7 @@ mod heartbeats;
 mod implicit;
 mod remote;
 mod restart;
+mod sessions;
 mod tls;
 mod wishes;
 mod world;

@@ -14,12 +14,13 @@ use crate::{
     api::{
         condition::{ONLINE, REGISTERED, Status},
         session::SessionReset,
+        wake::WakeStatus,
     },
     controller::{
         agent::visit::{Stop, Target, Visit},
         runner::{Next, ReconcileError},
     },
-    gateway::Link,
+    gateway::{CallError, Link},
     plan::{
         agent_id,
         once::Once,
@@ -32,6 +33,8 @@ use crate::{
 
 /// How old the time in the status may become while there is nothing else to write: a fleet that beats costs the API server nothing.
 const STALE: SignedDuration = SignedDuration::from_hours(1);
+/// How long after a message its key still says what became of it. The gateway remembers it for five minutes after the turn's end.
+const REMEMBERED: SignedDuration = SignedDuration::from_mins(4);
 
 impl Visit<'_> {
     /// Keeps the label of the main session, and resets it where that is asked for.
@@ -46,9 +49,12 @@ impl Visit<'_> {
         self.phase = REGISTERED;
         let key = agent_id::session_key(id);
         let session = link.session(&key).await?.unwrap_or_default();
-        let revision = session
-            .lifecycle_revision
-            .or_else(|| session.session_id.clone());
+        let session_id = session.session_id.as_deref();
+        // Asked for only now, because it is told by writes alone.
+        let revision = match session_id {
+            Some(id) if !is_at_rest => Some(link.session_revision(&key, id).await?),
+            _ => None,
+        };
         if let Some(value) = due {
             Once::ResetSession.done(&self.agent, &mut self.status.recorded);
             // Where there is no session yet there is nothing to forget.
@@ -60,8 +66,7 @@ impl Visit<'_> {
         }
         if let Some(reset) = self.status.session_reset.clone() {
             if revision.as_ref() == Some(&reset.revision) {
-                link.session_reset(&key, session.session_id.as_deref())
-                    .await?;
+                link.session_reset(&key, session_id).await?;
                 let note = format!("Session {key} begins anew, as {:?} asks.", reset.value);
                 self.event("SessionReset", &note);
             }
@@ -91,7 +96,10 @@ impl Visit<'_> {
         }
         let last = self.context.directory.presence().last_seen(&self.key());
         let now = Timestamp::now();
-        let step = wake::decide(self.status.wake.as_ref(), last, now);
+        let mut step = wake::decide(self.status.wake.as_ref(), last, now);
+        if matches!(step, wake::Step::Wait(_)) && self.was_answered(target, now).await? {
+            step = wake::Step::Woken;
+        }
         let mut next = Next::Change;
         match step {
             wake::Step::Nothing | wake::Step::GiveUp => {}
@@ -117,7 +125,49 @@ impl Visit<'_> {
         Ok(next)
     }
 
-    /// Sends the message. It is written down before, so that a crash in between costs one attempt and never sends one twice.
+    /// Whether the agent has answered the message that it was sent last, as far as this process does not hear it by itself: it may have been
+    /// sent by another one, which ended before the answer, or before it was sent at all. The same key again sends it only then.
+    async fn was_answered(&self, target: &Target, now: Timestamp) -> Result<bool, ReconcileError> {
+        let Some(wake) = &self.status.wake else {
+            return Ok(false);
+        };
+        let (uid, key) = (self.agent.uid().unwrap_or_default(), self.wake_key(wake));
+        let sent = wake.last_time.as_ref().map(|Time(sent)| *sent);
+        let is_remembered = sent.is_some_and(|sent| now.duration_since(sent) < REMEMBERED);
+        if !is_remembered || self.context.has_sent(&uid, &key) {
+            return Ok(false);
+        }
+        let session = agent_id::session_key(&target.accepted.agent_id);
+        let message = wake::message(&self.agent, wake);
+        let answered = match target.link.chat_send(&session, &message, &key).await {
+            Ok(sent) => sent.is_answered(),
+            // The turn has failed, or what the agent is told has been changed since: the next attempt follows.
+            Err(
+                CallError::Unavailable {
+                    retry_after: None, ..
+                }
+                | CallError::Rejected { .. },
+            ) => false,
+            Err(error) => return Err(error.into()),
+        };
+        self.context.sent(&uid, &key);
+        if answered {
+            self.context.directory.presence().recall(&self.key(), now);
+        }
+        Ok(answered)
+    }
+
+    /// What the gateway knows this attempt by. The time is in it because a value may be asked for again after another one.
+    fn wake_key(&self, wake: &WakeStatus) -> String {
+        let cause = HEXLOWER.encode(&Sha256::digest(wake.cause.as_bytes()));
+        let short = cause.get(..12).unwrap_or_default();
+        let uid = self.agent.uid().unwrap_or_default();
+        let sent = wake.last_time.as_ref().map(|Time(sent)| sent.as_second());
+        let sent = sent.unwrap_or_default();
+        format!("wake-{uid}-{short}-{}-{sent}", wake.attempts)
+    }
+
+    /// Sends the message. The attempt is written down before: whoever comes after a crash asks the gateway what became of it.
     async fn send_wake(
         &mut self,
         link: &Link,
@@ -131,14 +181,14 @@ impl Visit<'_> {
         wake.attempts = attempt;
         wake.last_time = Some(Time(whole_seconds(now)));
         let message = wake::message(&self.agent, wake);
-        let cause = HEXLOWER.encode(&Sha256::digest(wake.cause.as_bytes()));
-        let short = cause.get(..12).unwrap_or_default();
-        let uid = self.agent.uid().unwrap_or_default();
-        let key = format!("wake-{uid}-{short}-{attempt}");
+        let wake = wake.clone();
+        let key = self.wake_key(&wake);
         self.write_status().await?;
         self.context.metrics.plan_step("wake");
         link.chat_send(&agent_id::session_key(id), &message, &key)
             .await?;
+        let uid = self.agent.uid().unwrap_or_default();
+        self.context.sent(&uid, &key);
         Ok(())
     }
 

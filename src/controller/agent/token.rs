@@ -164,6 +164,16 @@ impl Visit<'_> {
     pub(super) async fn settle_token(&mut self, token: &mut Token) -> Result<(), ReconcileError> {
         let name = self.status.token_secret_name.clone().unwrap_or_default();
         if let Some(next) = token.next.take() {
+            // As long as the Secret tells that the rotation was begun, so that nobody begins another one for the same value.
+            if self.status.recorded
+                != self
+                    .agent
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.recorded.clone())
+            {
+                self.write_status().await?;
+            }
             let patch = json!({
                 "metadata": {"resourceVersion": token.version},
                 "data": {TOKEN: bytes(&next), NEXT: null},

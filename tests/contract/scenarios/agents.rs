@@ -74,6 +74,12 @@ pub(super) async fn deletion(subject: &Subject, transcript: &mut Transcript) {
         &json!({"agentId": "alpha"}),
     )
     .await;
+    talk.ask(
+        "its session",
+        "sessions.describe",
+        &json!({"key": "agent:alpha:main"}),
+    )
+    .await;
     for agent in ["alpha", "beta", "c", "d", "delta-two"] {
         talk.ask(agent, "agents.delete", &json!({"agentId": agent}))
             .await;

@@ -4,6 +4,7 @@ mod agents;
 mod config;
 mod connect;
 mod files;
+mod sessions;
 mod trouble;
 
 use crate::wire::{Subject, Transcript};
@@ -27,6 +28,8 @@ pub(crate) async fn play(subject: Subject, restart: impl AsyncFnOnce()) -> Trans
     config::rate_limit(&subject, &mut transcript).await;
     files::files(&subject, &mut transcript).await;
     files::scratch(&subject, &mut transcript).await;
+    sessions::messages(&subject, &mut transcript).await;
+    sessions::changes(&subject, &mut transcript).await;
     agents::creation(&subject, &mut transcript).await;
     trouble::lost_answer(&subject, &mut transcript).await;
     agents::deletion(&subject, &mut transcript).await;
