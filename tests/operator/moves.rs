@@ -354,3 +354,37 @@ fn an_agent_that_cannot_be_at_its_new_place_stays_where_it_is_and_comes_back() {
         team.disband().await;
     });
 }
+
+#[test]
+fn an_agent_whose_board_names_a_gateway_that_is_away_is_not_ready_and_stays_where_it_is_until_then()
+{
+    run(async {
+        let (old, new) = (shared().await, quiet().await);
+        let team = Team::on(old, "bound").await;
+        let relay = Relay::start(new.port()).unwrap();
+        gateway_beside(&team, "second", &new, &relay.url()).await;
+        let board = |gateway: &str| json!({"gatewayRef": {"name": gateway}});
+        team.apply_spec::<Board>("desk", board("main")).await;
+        team.apply_spec::<Agent>("clerk", json!({"boardRef": {"name": "desk"}}))
+            .await;
+        let before: Agent = team.ready("clerk").await;
+        let there = entry(old, "bound_clerk").await;
+        relay.cut();
+        let is_down = |gateway: &GatewayObject| !is_ready(gateway);
+        team.until("second", "away", is_down).await;
+
+        team.apply_spec::<Board>("desk", board("second")).await;
+        let said = team
+            .told::<Agent>("clerk", "Ready", "Unknown", "GatewayUnreachable")
+            .await;
+        assert!(said.contains("Gateway second is not connected"), "{said}");
+        let now = team.api::<Agent>().get("clerk").await.unwrap();
+        assert_eq!(places(&now), places(&before));
+        assert_eq!(entry(old, "bound_clerk").await, there);
+
+        relay.restore();
+        ready_at(&team, "clerk", &[("second", false)]).await;
+        assert_eq!(entry(old, "bound_clerk").await, Value::Null);
+        team.disband().await;
+    });
+}

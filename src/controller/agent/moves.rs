@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use crate::{
     api::{
         agent::Place,
-        condition::{ACCEPTED, Judgement},
+        condition::{ACCEPTED, FILES_SYNCED, HEARTBEAT_CONFIGURED, Judgement, REGISTERED},
         reason::Reason,
     },
     controller::{
@@ -46,6 +46,29 @@ impl Visit<'_> {
             )
         };
         self.judge(Judgement::holds(ACCEPTED, Reason::Accepted, message));
+    }
+
+    /// Whether the agent is at another place than the one where it is to be.
+    pub(super) fn is_elsewhere(&self, accepted: &Accepted) -> bool {
+        let sharing = self.context.pool.siblings(&accepted.gateway_uid);
+        places::present(&self.status).is_some_and(|place| {
+            place.gateway_uid != accepted.gateway_uid && !sharing.contains(&place.gateway_uid)
+        })
+    }
+
+    /// What was confirmed somewhere else says nothing about where the agent is to be. A Board can move it without a change of the
+    /// Agent's own spec.
+    pub(super) fn judge_move(&mut self, accepted: &Accepted) {
+        if !self.is_elsewhere(accepted) {
+            return;
+        }
+        for type_ in [REGISTERED, HEARTBEAT_CONFIGURED, FILES_SYNCED] {
+            let message = format!(
+                "The agent moves to Gateway {}; not confirmed there yet.",
+                accepted.gateway_name.name
+            );
+            self.judge(Judgement::unknown(type_, Reason::Pending, message));
+        }
     }
 
     /// Takes the agent off the places that it leaves. It is confirmed where it is to be, so whatever keeps the others waiting is told in

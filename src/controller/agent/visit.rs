@@ -154,6 +154,7 @@ impl<'a> Visit<'a> {
             workspace,
             token,
         } = self.declared().await?;
+        self.judge_move(&accepted);
         self.phase = REGISTERED;
         let link = self.link(&accepted)?;
         let observed = self
@@ -309,7 +310,8 @@ impl<'a> Visit<'a> {
             .settings
             .unreachable_after
             .saturating_sub(down_for(since));
-        let judged = self.status.observed_generation == self.agent.metadata.generation;
+        let judged = self.status.observed_generation == self.agent.metadata.generation
+            && !self.is_elsewhere(accepted);
         if judged && !left.is_zero() {
             return Stop::Judged(Next::Within(left));
         }
@@ -328,7 +330,7 @@ impl<'a> Visit<'a> {
     /// Nothing can be compared while the gateway's config document is broken. An Agent that was Ready stays so: the running gateway goes on
     /// with the last valid document.
     fn broken_config(&mut self, accepted: &Accepted) -> Stop {
-        if !self.was_ready() {
+        if !self.was_ready() || self.is_elsewhere(accepted) {
             let message = format!(
                 "The config document of Gateway {} is broken, so nothing is read from it or written to it. Repair it on the gateway (openclaw doctor); this Agent goes on by itself.",
                 accepted.gateway_name.name
