@@ -308,15 +308,15 @@ fn kubectl_shows_what_a_person_wants_to_know_first() {
             (
                 vec!["get", "oca", "-o", "wide"],
                 [
-                    "NAME READY STATUS ROLE BOARD GATEWAY AGENT-ID MODEL MESSAGE AGE",
-                    "clerk True Reconciled Worker desk main life-columns_clerk fake/fake-1 The gateway confirmed the agent as declared.",
+                    "NAME READY STATUS ONLINE ROLE BOARD GATEWAY AGENT-ID MODEL LAST-SEEN MESSAGE AGE",
+                    "clerk True Reconciled Unknown Worker desk main life-columns_clerk fake/fake-1",
                 ],
             ),
             (
                 vec!["get", "ocb"],
                 [
-                    "NAME READY STATUS GATEWAY AGENTS AGENTS READY AGE",
-                    "desk True Reconciled main 1 1",
+                    "NAME READY STATUS GATEWAY AGENTS AGENTS READY ONLINE AGE",
+                    "desk True Reconciled main 1 1 0",
                 ],
             ),
             (

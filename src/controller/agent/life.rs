@@ -13,16 +13,20 @@ use sha2::{Digest, Sha256};
 use crate::{
     api::{
         condition::{ONLINE, REGISTERED, Status},
+        heartbeat::parse_every,
         session::SessionReset,
         wake::WakeStatus,
     },
     controller::{
-        agent::visit::{Stop, Target, Visit},
+        agent::{
+            accept,
+            visit::{Stop, Target, Visit},
+        },
         runner::{Next, ReconcileError},
     },
     gateway::{CallError, Link},
     plan::{
-        agent_id,
+        agent_id, desired,
         once::Once,
         places,
         presence::{self, Signs},
@@ -195,7 +199,10 @@ impl Visit<'_> {
     /// Judges whether the agent is online, if it is on its gateway.
     pub(super) fn judge_online(&mut self) -> Next {
         let place = places::present(&self.status).filter(|it| it.state.is_confirmed());
-        let (Some(place), Some(every)) = (place, self.every) else {
+        let Some(place) = place else {
+            return Next::Change;
+        };
+        let Some(every) = self.every.or_else(|| self.declared_every()) else {
             return Next::Change;
         };
         let (key, presence) = (self.key(), self.context.directory.presence());
@@ -237,6 +244,18 @@ impl Visit<'_> {
         self.judge(said.judgement);
         let look_in = said.look_in.and_then(|left| Duration::try_from(left).ok());
         look_in.map_or(Next::Change, Next::Within)
+    }
+
+    /// Time between two heartbeats as declared, where a pass ends before it comes to that.
+    fn declared_every(&self) -> Option<SignedDuration> {
+        let found = accept::resolve(&self.agent, &self.context.world).ok()?;
+        let wanted = desired::desired(
+            &self.agent,
+            found.board.as_deref(),
+            &found.gateway,
+            found.agent_id,
+        );
+        SignedDuration::try_from(parse_every(&wanted.heartbeat.every)?).ok()
     }
 
     /// Moves the time in a status that is written anyway.

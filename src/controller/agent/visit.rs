@@ -171,6 +171,7 @@ impl<'a> Visit<'a> {
             .await?;
         if let Some(place) = places::present(&self.status).cloned() {
             adoption::give_back(&place, &mut keys, &mut self.status.own_keys);
+            self.every_of_others(&keys, &observed, &place.agent_id);
         }
         self.recall_heartbeat(&observed, &accepted.agent_id);
         let monitor = observed
@@ -204,6 +205,17 @@ impl<'a> Visit<'a> {
             return Ok(next);
         }
         Ok(next.or_sooner(self.leave_others(&target.accepted).await?))
+    }
+
+    /// An agent that was adopted may beat as somebody else wrote, or not at all.
+    fn every_of_others(&mut self, keys: &Keys, observed: &Observed, id: &str) {
+        if keys.contains_key(pause::EVERY) {
+            return;
+        }
+        let entry = observed.config.entry(id);
+        let every = entry.and_then(|entry| entry.pointer("/heartbeat/every")?.as_str());
+        let every = every.and_then(parse_every).unwrap_or_default();
+        self.every = SignedDuration::try_from(every).ok();
     }
 
     /// The gateway's own record of the last heartbeat counts also where its event was missed.

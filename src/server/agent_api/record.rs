@@ -12,9 +12,6 @@ use crate::api::{
 /// How long a sign of life counts whatever the status says: the shortest time after which an agent is judged to be offline.
 const FRESH: SignedDuration = SignedDuration::from_mins(5);
 
-/// Condition of an Agent: there was a sign of life within what its heartbeat lets expect.
-const ONLINE: &str = "Online";
-
 /// What is known of an agent's life.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Life {
@@ -109,7 +106,10 @@ fn online(agent: &Agent, life: Life) -> Option<bool> {
         return Some(true);
     }
     let conditions = &agent.status.as_ref()?.conditions;
-    match condition::find(conditions, ONLINE)?.status.as_str() {
+    match condition::find(conditions, condition::ONLINE)?
+        .status
+        .as_str()
+    {
         "True" => Some(true),
         "False" => Some(false),
         _ => None,
