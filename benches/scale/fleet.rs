@@ -143,6 +143,8 @@ impl Fleet {
                 "spec": {
                     "gatewayRef": {"name": GATEWAY}, "displayName": format!("Agent {name}"), "identity": {"role": "Tester"},
                     "heartbeat": {"checklist": format!("- Is {name} still here?")},
+                    // Compared with ways that wake nobody, and with figures from before there was waking.
+                    "wake": {"policy": "Never"},
                 },
             }),
         )

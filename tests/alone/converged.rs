@@ -21,6 +21,8 @@ fn a_converged_world_costs_no_write_to_the_gateway_or_the_api_server() {
             ]))
             .await;
         world.agents_ready(AGENTS).await;
+        world.agents_awake().await;
+        assert_eq!(world.relay.count("chat.send"), 1, "one of them is woken");
         // Counts of other objects and events follow the last Ready.
         world.compared(AGENTS, 1).await;
 

@@ -20,6 +20,7 @@ mod command_line;
 mod converged;
 mod counts;
 mod deletion;
+mod edits;
 mod foreign;
 mod kill;
 mod manifest;

@@ -39,7 +39,7 @@ pub(crate) fn agents(namespace: &str, numbers: Range<usize>) -> String {
         .join("---\n")
 }
 
-/// One Agent of a team.
+/// One Agent of a team. It is not woken: what its turn brings comes when it comes, and would be counted with something else.
 pub(crate) fn agent(namespace: &str, name: &str) -> String {
     format!(
         "apiVersion: mission.openclaw.dev/v1alpha1
@@ -50,11 +50,12 @@ spec:
   displayName: Agent {name}
   identity: {{role: Tester}}
   heartbeat: {{checklist: \"- Is {name} still here?\"}}
+  wake: {{policy: Never}}
 "
     )
 }
 
-/// A Board of a team, and one Agent on it.
+/// A Board of a team, and one Agent on it, which is woken when it was made.
 pub(crate) fn board(namespace: &str, name: &str, agent: &str) -> String {
     format!(
         "apiVersion: mission.openclaw.dev/v1alpha1

@@ -39,7 +39,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 /// The same for a whole test.
 const LONGEST_TEST: Duration = Duration::from_mins(20);
 /// Methods of the gateway that change nothing.
-const READS: [&str; 10] = [
+const READS: [&str; 11] = [
     "connect",
     "config.get",
     "config.schema.lookup",
@@ -49,6 +49,7 @@ const READS: [&str; 10] = [
     "agents.files.list",
     "agents.files.get",
     "models.list",
+    "sessions.describe",
     "health",
 ];
 
@@ -250,6 +251,20 @@ impl World {
             agents.len() == count && agents.iter().all(|agent| is_ready(agent))
         })
         .await
+    }
+
+    /// Waits until every Agent that is woken has shown life.
+    pub(crate) async fn agents_awake(&self) {
+        self.until_agents("all Agents are awake", |agents| {
+            agents.iter().all(|agent| {
+                let wake = agent
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.wake.as_ref());
+                wake.is_none_or(|wake| wake.done)
+            })
+        })
+        .await;
     }
 
     /// Waits until no Agent is left.

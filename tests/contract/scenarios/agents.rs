@@ -74,12 +74,7 @@ pub(super) async fn deletion(subject: &Subject, transcript: &mut Transcript) {
         &json!({"agentId": "alpha"}),
     )
     .await;
-    talk.ask(
-        "its session",
-        "sessions.describe",
-        &json!({"key": "agent:alpha:main"}),
-    )
-    .await;
+    // Not its session: for a while the gateway still closes the database of the agent that was deleted, and cannot tell.
     for agent in ["alpha", "beta", "c", "d", "delta-two"] {
         talk.ask(agent, "agents.delete", &json!({"agentId": agent}))
             .await;
