@@ -55,6 +55,12 @@ pub fn leaving(status: &AgentStatus) -> impl Iterator<Item = &Place> {
     status.places.iter().filter(|place| is_leaving(place))
 }
 
+/// Whether the agent may still be somewhere else than at its present place.
+#[must_use]
+pub fn is_moving(status: &AgentStatus) -> bool {
+    leaving(status).next().is_some()
+}
+
 fn is_leaving(place: &Place) -> bool {
     place.leaving_since.is_some()
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A Gateway object beside `main`, with a Secret of its own.
-async fn gateway_beside(team: &Team, name: &str, gateway: &Gateway, url: &str) {
+pub(crate) async fn gateway_beside(team: &Team, name: &str, gateway: &Gateway, url: &str) {
     let secret = format!("{name}-secret");
     team.secret(&secret, "token", gateway.secret()).await;
     let mut spec = gateway_spec(url);
@@ -37,7 +37,7 @@ fn held(agent: &Agent) -> Vec<(&str, bool)> {
 }
 
 /// Waits until an Agent is Ready and holds these places.
-async fn ready_at(team: &Team, name: &str, wanted: &[(&str, bool)]) -> Agent {
+pub(crate) async fn ready_at(team: &Team, name: &str, wanted: &[(&str, bool)]) -> Agent {
     let what = format!("Ready at {wanted:?}");
     let is_wanted = |agent: &Agent| is_ready(agent) && held(agent) == wanted;
     team.until(name, &what, is_wanted).await

@@ -9,8 +9,9 @@ use mission_operator::api::{Agent, Gateway as GatewayObject, annotation::ROTATE_
 use serde_json::json;
 
 use crate::{
-    bed::wait::wait_for,
-    gateways::{read, shared, tree},
+    bed::{http, relay::Relay, wait::wait_for},
+    gateways::{quiet, read, shared, tree},
+    moves::{gateway_beside, ready_at},
     remote::text,
     team::{Team, file, gateway_spec},
     world::{PATIENCE, file_is, run, world},
@@ -153,5 +154,54 @@ fn a_lost_secret_is_minted_anew_and_one_of_somebody_else_is_left_alone() {
         team.event("bearer", "Normal", "TokenMinted").await;
         team.reconcile_now::<Agent>("taker").await;
         team.ready::<Agent>("taker").await;
+    });
+}
+
+/// What the API answers to a token.
+async fn answers(token: &str) -> u16 {
+    let url = world().await.operator.agent_api_url();
+    let asked = http::client()
+        .unwrap()
+        .get(format!("{url}/api/v1/agent/me"))
+        .header("X-Agent-Token", token);
+    asked.send().await.unwrap().status().as_u16()
+}
+
+#[test]
+fn a_token_that_is_replaced_during_a_move_is_taken_until_the_agent_has_left_the_old_gateway() {
+    run(async {
+        let (new, old) = (shared().await, quiet().await);
+        let team = Team::on(new, "token-moved").await;
+        let relay = Relay::start(old.port()).unwrap();
+        gateway_beside(&team, "second", &old, &relay.url()).await;
+        let spec = |gateway: &str, rotate: &str| json!({"gatewayRef": {"name": gateway}, "token": {"rotate": rotate}});
+        team.apply_spec::<Agent>("mover", spec("second", "first"))
+            .await;
+        team.ready::<Agent>("mover").await;
+        let before = token(&secret(&team, "mover-token", "there", |_| true).await);
+
+        relay.cut();
+        team.apply_spec::<Agent>("mover", spec("main", "second"))
+            .await;
+        ready_at(&team, "mover", &[("main", false), ("second", true)]).await;
+        let said = team
+            .told::<Agent>("mover", "TokenReady", "True", "Rotating")
+            .await;
+        assert!(said.contains("until the agent has left"), "{said}");
+        let both = secret(&team, "mover-token", "there", |_| true).await;
+        let next = text(&both, "nextToken").unwrap();
+        assert_eq!(token(&both), before, "the old gateway's file carries it");
+        assert_eq!([answers(&before).await, answers(&next).await], [200, 200]);
+
+        relay.restore();
+        ready_at(&team, "mover", &[("main", false)]).await;
+        let settled = |secret: &Secret| text(secret, "nextToken").is_none();
+        let settled = secret(&team, "mover-token", "settled", settled).await;
+        assert_eq!(token(&settled), next);
+        team.told::<Agent>("mover", "TokenReady", "True", "Issued")
+            .await;
+        assert_eq!([answers(&before).await, answers(&next).await], [401, 200]);
+        team.delete::<Agent>("mover").await;
+        team.disband().await;
     });
 }

@@ -34,6 +34,7 @@ use crate::{
     plan::{
         names,
         once::Once,
+        places,
         token::{self, Step, Stored},
     },
     presence::AgentKey,
@@ -60,6 +61,11 @@ impl Token {
     /// The one that belongs into the files.
     pub(super) fn for_files(&self) -> &SecretString {
         self.next.as_ref().unwrap_or(&self.current)
+    }
+
+    /// Whether the next one has not taken the other's place yet.
+    pub(super) fn is_rotating(&self) -> bool {
+        self.next.is_some()
     }
 
     /// When the pass after this one has to come, for the token's sake.
@@ -150,8 +156,13 @@ impl Visit<'_> {
     fn judge_token(&mut self, token: Option<&Token>) {
         let name = self.status.token_secret_name.clone().unwrap_or_default();
         if token.is_some_and(|token| token.next.is_some()) {
+            let until = if places::is_moving(&self.status) {
+                "the agent has left the gateway that it moves from"
+            } else {
+                "the gateway has confirmed them"
+            };
             let said = format!(
-                "The next token stands in Secret {name} and goes into the agent's files; until the gateway has confirmed them both are taken."
+                "The next token stands in Secret {name} and goes into the agent's files; until {until} both are taken."
             );
             self.judge(Judgement::holds(TOKEN_READY, Reason::Rotating, said));
         } else {
@@ -160,8 +171,13 @@ impl Visit<'_> {
         }
     }
 
-    /// The files are confirmed: from now on only the token in them is taken.
+    /// The files are confirmed: from now on only the token in them is taken. Not yet while the agent leaves another gateway: its files
+    /// there carry the one before, and it may still run there.
     pub(super) async fn settle_token(&mut self, token: &mut Token) -> Result<(), ReconcileError> {
+        if token.next.is_some() && places::is_moving(&self.status) {
+            self.judge_token(Some(token));
+            return Ok(());
+        }
         let name = self.status.token_secret_name.clone().unwrap_or_default();
         if let Some(next) = token.next.take() {
             // As long as the Secret tells that the rotation was begun, so that nobody begins another one for the same value.

@@ -152,7 +152,7 @@ impl<'a> Visit<'a> {
             mut keys,
             texts,
             workspace,
-            token,
+            mut token,
         } = self.declared().await?;
         self.judge_move(&accepted);
         self.phase = REGISTERED;
@@ -190,8 +190,8 @@ impl<'a> Visit<'a> {
         self.rounds(&mut target, must_be_absent).await?;
         self.complete(&target);
         let mut next = Next::Change;
-        if let Some(mut token) = token {
-            self.settle_token(&mut token).await?;
+        if let Some(token) = &mut token {
+            self.settle_token(token).await?;
             next = token.next_look();
         }
         self.judge_model(&target).await;
@@ -204,7 +204,12 @@ impl<'a> Visit<'a> {
             self.readmit(&target).await;
             return Ok(next);
         }
-        Ok(next.or_sooner(self.leave_others(&target.accepted).await?))
+        next = next.or_sooner(self.leave_others(&target.accepted).await?);
+        // Gone from everywhere else, where its files may have kept it waiting.
+        if let Some(token) = token.as_mut().filter(|token| token.is_rotating()) {
+            self.settle_token(token).await?;
+        }
+        Ok(next)
     }
 
     /// An agent that was adopted may beat as somebody else wrote, or not at all.

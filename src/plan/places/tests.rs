@@ -237,3 +237,17 @@ fn a_place_that_is_forgotten_takes_its_record_along_and_no_other() {
     assert_eq!(present(&status), None);
     assert!(!is_first_registration(&status));
 }
+
+#[test]
+fn an_agent_moves_until_every_place_but_the_present_one_is_forgotten() {
+    let registered = PlaceState::Registered;
+    let mut status = record(vec![place("new", registered)], &["name"]);
+    assert!(!is_moving(&status));
+    status.places.push(left("old", registered, &["name"]));
+    status.places.push(left("older", registered, &["name"]));
+    forget(&mut status, "uid-old");
+    assert!(is_moving(&status));
+    forget(&mut status, "uid-older");
+    assert!(!is_moving(&status));
+    assert!(!is_moving(&AgentStatus::default()));
+}
