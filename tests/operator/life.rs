@@ -42,7 +42,7 @@ async fn revision(gateway: &Gateway, session: &Value) -> String {
     entry["lifecycleRevision"].as_str().unwrap().to_owned()
 }
 
-fn spec(soul: &str, rest: Value) -> Value {
+fn spec(soul: &str, rest: &Value) -> Value {
     let mut spec = json!({
         "gatewayRef": {"name": "main"},
         "model": "fake/fake-1",
@@ -61,12 +61,12 @@ fn a_new_agent_is_woken_once_and_again_for_each_new_value() {
         let soul = format!("Soul of {}.", nonce());
         team.apply_spec::<Agent>(
             "sleeper",
-            spec(&soul, json!({"wake": {"message": "Good morning."}})),
+            spec(&soul, &json!({"wake": {"message": "Good morning."}})),
         )
         .await;
         team.apply_spec::<Agent>(
             "quiet",
-            spec("Quiet.", json!({"wake": {"policy": "Never"}})),
+            spec("Quiet.", &json!({"wake": {"policy": "Never"}})),
         )
         .await;
         team.told::<Agent>("sleeper", "Woken", "True", "Woken")
@@ -110,12 +110,12 @@ fn a_heartbeat_shows_the_agent_online_with_its_checklist_before_the_model() {
         let team = Team::on(gateway, "life-online").await;
         let soul = format!("Soul of {}.", nonce());
         let rest = json!({"wake": {"policy": "Never"}, "heartbeat": {"every": "30m", "checklist": "Count the sheep.", "activeHours": {"start": "00:00", "end": "24:00"}}});
-        team.apply_spec::<Agent>("beater", spec(&soul, rest)).await;
+        team.apply_spec::<Agent>("beater", spec(&soul, &rest)).await;
         team.apply_spec::<Agent>(
             "still",
             spec(
                 "Still.",
-                json!({"wake": {"policy": "Never"}, "heartbeat": {"every": "0m"}}),
+                &json!({"wake": {"policy": "Never"}, "heartbeat": {"every": "0m"}}),
             ),
         )
         .await;
@@ -150,7 +150,7 @@ fn a_session_keeps_its_label_and_begins_anew_once_for_each_new_value() {
         let team = Team::on(gateway, "life-session").await;
         let soul = format!("Soul of {}.", nonce());
         let rest = json!({"session": {"label": "Night shift", "reset": "a"}, "wake": {"message": "Remember the word parsnip."}});
-        team.apply_spec::<Agent>("talker", spec(&soul, rest)).await;
+        team.apply_spec::<Agent>("talker", spec(&soul, &rest)).await;
         team.told::<Agent>("talker", "Woken", "True", "Woken").await;
         let agent: Agent = team.ready("talker").await;
         let id = agent_id(&agent).to_owned();
