@@ -1,9 +1,9 @@
 //! Tokens: where they stand, how they are replaced, and what becomes of those that are lost.
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use mission_operator::api::{Agent, Gateway as GatewayObject, annotation::ROTATE_TOKEN};
 use serde_json::json;
@@ -118,6 +118,35 @@ fn a_token_is_replaced_once_for_each_new_value_and_both_hold_until_the_file_is_c
         assert_eq!(recorded["rotate-token"], "x");
         let now = secret(&team, "bearer-token", "there", |_| true).await;
         assert_eq!(token(&now), third);
+    });
+}
+
+#[test]
+fn an_agent_that_is_applied_again_at_once_gets_a_token_of_its_own() {
+    run(async {
+        let team = team("token-again").await;
+        let spec = json!({"gatewayRef": {"name": "main"}, "wake": {"policy": "Never"}});
+        team.apply_spec::<Agent>("bearer", spec.clone()).await;
+        team.ready::<Agent>("bearer").await;
+        let first = token(&secret(&team, "bearer-token", "there", |_| true).await);
+        // What the first one owned is still there when the second one comes.
+        team.delete::<Agent>("bearer").await;
+        team.apply_spec::<Agent>("bearer", spec).await;
+        let agent: Agent = team.ready("bearer").await;
+        let second = secret(&team, "bearer-token", "there", |_| true).await;
+        assert_eq!(second.owner_references()[0].uid, agent.uid().unwrap());
+        assert_ne!(token(&second), first);
+        file_is(&file(&agent, "AGENTS.md"), |text| {
+            text.contains(&token(&second))
+        })
+        .await;
+        let events: Api<Event> = Api::namespaced(world().await.client.clone(), &team.namespace);
+        let events = events.list(&ListParams::default()).await.unwrap().items;
+        let told: Vec<_> = events
+            .iter()
+            .filter(|event| event.type_.as_deref() == Some("Warning"))
+            .collect();
+        assert!(told.is_empty(), "{told:#?}");
     });
 }
 

@@ -189,6 +189,9 @@ impl Visit<'_> {
         let key = self.wake_key(&wake);
         self.write_status().await?;
         self.context.metrics.plan_step("wake");
+        // Also of an agent that is online: the answer may come before this pass ends.
+        let presence = self.context.directory.presence();
+        presence.told(&self.key(), Told::Awaited);
         link.chat_send(&agent_id::session_key(id), &message, &key)
             .await?;
         let uid = self.agent.uid().unwrap_or_default();

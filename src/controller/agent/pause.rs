@@ -5,12 +5,12 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     api::{
         agent::Place,
-        condition::{HEARTBEAT_CONFIGURED, Judgement},
+        condition::{self, HEARTBEAT_CONFIGURED, Judgement},
         reason::Reason,
     },
     controller::{
@@ -108,6 +108,12 @@ impl Visit<'_> {
             .pointer("/heartbeat/every")
             .is_some_and(|every| every == NEVER)
         {
+            // Switched off by an operator that ended before it wrote that down: later what differs is somebody else's change.
+            let is_told = condition::find(&self.status.conditions, HEARTBEAT_CONFIGURED)
+                .is_some_and(|it| it.reason == Reason::Disabled.as_str());
+            if !is_told {
+                self.record_silence(place, there);
+            }
             return Ok(true);
         }
         if let Some(every) = adoption::replaced_by_pause(&self.agent.spec, place, there) {
@@ -137,15 +143,20 @@ impl Visit<'_> {
         };
         match self.turn.lend(writer.apply(wish)).await {
             Ok(applied) => {
-                if place.leaving_since.is_none() {
-                    let there = entry::taken(&applied.entry, &self.status.own_keys);
-                    self.status.entry_sha256 = Some(entry::digest(&there));
-                }
+                self.record_silence(place, &applied.entry);
                 Ok(true)
             }
             // Somebody removed it meanwhile.
             Err(WriteError::WasDeleted) => Ok(false),
             Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Notes the entry whose heartbeat was switched off as the one that is ours.
+    fn record_silence(&mut self, place: &Place, there: &Value) {
+        if place.leaving_since.is_none() {
+            let there = entry::taken(there, &self.status.own_keys);
+            self.status.entry_sha256 = Some(entry::digest(&there));
         }
     }
 }

@@ -21,6 +21,7 @@ use serde_json::json;
 
 use crate::{
     api::{
+        Agent,
         annotation::{FIELD_MANAGER, MINTED_AT},
         condition::{Judgement, TOKEN_READY},
         heartbeat::parse_every,
@@ -46,6 +47,8 @@ const TOKEN: &str = "token";
 const NEXT: &str = "nextToken";
 /// When to look again for a Secret of somebody else's: nobody tells us when it goes.
 const TAKEN_WAIT: Duration = Duration::from_mins(1);
+/// The same for one that the garbage collector is about to take away.
+const LEAVING_WAIT: Duration = Duration::from_secs(1);
 
 /// The tokens of an Agent, as its Secret holds them now.
 #[derive(Debug)]
@@ -90,6 +93,13 @@ impl Visit<'_> {
             .await?;
         let secret = match stored {
             Some(secret) if self.owns(&secret) => Some(secret),
+            Some(secret) if self.owned_before(&secret) => {
+                let message = format!(
+                    "Secret {name} is of an Agent of this name that was deleted, and is about to go with it."
+                );
+                self.judge(Judgement::unknown(TOKEN_READY, Reason::Pending, message));
+                return Err(Stop::Judged(Next::Within(LEAVING_WAIT)));
+            }
             Some(_) => {
                 let message = format!(
                     "Secret {name} exists and is not this Agent's, so it is left alone, and the agent's token has no place. Delete it if nobody needs it; this Agent goes on by itself within a minute."
@@ -268,6 +278,16 @@ impl Visit<'_> {
             .owner_references()
             .iter()
             .any(|owner| Some(&owner.uid) == uid.as_ref())
+    }
+
+    /// Whether it was of another Agent of this name. That one is gone, and the Secret goes with it: its token must not come back to life.
+    fn owned_before(&self, secret: &Secret) -> bool {
+        let name = self.agent.name_any();
+        secret.owner_references().iter().any(|owner| {
+            owner.kind == Agent::kind(&())
+                && owner.api_version == Agent::api_version(&())
+                && owner.name == name
+        })
     }
 
     fn owner(&self) -> Option<OwnerReference> {

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 use secrecy::SecretString;
 use tokio::time::Instant;
 
 use crate::{
     api::{
-        Agent, AgentStatus,
+        Agent, AgentStatus, Board, Gateway,
         annotation::RECONCILE_NOW,
         condition::{
             self, ACCEPTED, FILES_SYNCED, HEARTBEAT_CONFIGURED, Judgement, REGISTERED, TOKEN_READY,
@@ -242,7 +242,16 @@ impl<'a> Visit<'a> {
                     self.frozen = true;
                     self.tokens().await?;
                 }
-                return Err(self.stop(Judgement::fails(ACCEPTED, refusal.reason, refusal.message)));
+                let judgement = if self.goes_with_its_owner(refusal.reason) {
+                    Judgement::unknown(
+                        ACCEPTED,
+                        Reason::Pending,
+                        "What made this Agent was deleted, and this Agent is about to go with it.",
+                    )
+                } else {
+                    Judgement::fails(ACCEPTED, refusal.reason, refusal.message)
+                };
+                return Err(self.stop(judgement));
             }
         };
         self.judge_accepted(&accepted);
@@ -292,6 +301,19 @@ impl<'a> Visit<'a> {
             workspace,
             token,
         })
+    }
+
+    /// Whether what is missing is what owns this Agent: the garbage collector is about to delete it, and nobody has to do anything.
+    fn goes_with_its_owner(&self, reason: Reason) -> bool {
+        let kind = match reason {
+            Reason::BoardNotFound => Board::kind(&()),
+            Reason::GatewayNotFound => Gateway::kind(&()),
+            _ => return false,
+        };
+        let owners = self.agent.owner_references();
+        owners
+            .iter()
+            .any(|owner| owner.kind == kind && owner.controller == Some(true))
     }
 
     /// The link to the gateway, if it is up and can do what is needed.
