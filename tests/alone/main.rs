@@ -22,6 +22,7 @@ mod counts;
 mod deletion;
 mod foreign;
 mod kill;
+mod life;
 mod manifest;
 mod outage;
 mod remote;
