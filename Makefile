@@ -29,9 +29,12 @@ test: require-cargo ## Run all tests on real parts
 	@$(BUILD)
 	@$(BED) test
 
-trials: require-cargo ## Run the trials that take minutes: fleets that trickle in, go at once, others who write, a kill at every call
+# How long the life of a team goes on, and what decides what happens in it; another one each time where none is named.
+MINUTES ?= 10
+SEED ?=
+trials: require-cargo ## Run the trials that take minutes: fleets that come and go, others who write, a kill at every call, MINUTES=10 of a team's life
 	@$(BUILD)
-	@$(BED) test -- --test alone --test crash -- --ignored
+	@TRIAL_MINUTES=$(MINUTES) TRIAL_SEED=$(SEED) $(BED) test -- --test alone --test crash -- --ignored
 
 # Sizes of the fleet.
 N ?= 25,100

@@ -23,6 +23,7 @@ mod deletion;
 mod edits;
 mod foreign;
 mod kill;
+mod life;
 mod manifest;
 mod outage;
 mod remote;

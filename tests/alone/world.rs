@@ -27,6 +27,7 @@ use crate::bed::{
     kubectl::Kubectl,
     operator::{self, Operator, OperatorOptions},
     plane::Plane,
+    port,
     process::tail,
     relay::Relay,
     tools::Tools,
@@ -66,10 +67,22 @@ pub(crate) struct World {
     pub(crate) client: Client,
     kubeconfig: PathBuf,
     operator: Option<Operator>,
+    /// Where agents reach every operator of this test.
+    agent_api_port: u16,
 }
 
 /// Runs `test` with parts of its own, called after `name`, and stops them, also when it fails.
 pub(crate) fn alone(name: &str, test: impl AsyncFnOnce(&mut World)) {
+    alone_for(LONGEST_TEST, name, with_others, test);
+}
+
+/// The same with a test that takes up to `limit`, on a gateway with this in its config document.
+pub(crate) fn alone_for(
+    limit: Duration,
+    name: &str,
+    configure: fn(&mut Value),
+    test: impl AsyncFnOnce(&mut World),
+) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -77,9 +90,9 @@ pub(crate) fn alone(name: &str, test: impl AsyncFnOnce(&mut World)) {
         .unwrap();
     runtime.block_on(async {
         let _place = PLACES.acquire().await.unwrap();
-        let options = GatewayOptions::new(name).configure(with_others);
+        let options = GatewayOptions::new(name).configure(configure);
         let mut world = World::start(name, options).await.unwrap();
-        let tested = tokio::time::timeout(LONGEST_TEST, test(&mut world));
+        let tested = tokio::time::timeout(limit, test(&mut world));
         let ended = AssertUnwindSafe(tested).catch_unwind().await;
         let mut requests = world.requests();
         requests
@@ -133,6 +146,7 @@ impl World {
             gateway: Arc::new(gateway),
             kubeconfig,
             operator: None,
+            agent_api_port: port::free()?,
         })
     }
 
@@ -147,8 +161,28 @@ impl World {
     /// Starts the operator with these flags, and waits until it is ready.
     pub(crate) async fn start_operator(&mut self, flags: &[&str]) {
         assert!(self.operator.is_none(), "an operator runs already");
-        let operator = Operator::start(&self.bed.run, &self.operator_options(flags)).await;
+        let options = self.operator_options(flags);
+        let port = Some(self.agent_api_port);
+        let operator = Operator::start_for_agents_at(&self.bed.run, &options, port).await;
         self.operator = Some(operator.unwrap());
+    }
+
+    /// Where agents reach the operator, whichever runs.
+    pub(crate) fn agent_api_url(&self) -> String {
+        format!("http://{}", port::loopback(self.agent_api_port))
+    }
+
+    /// Starts another gateway with this in its config document, and a relay before it.
+    pub(crate) async fn gateway_beside(
+        &self,
+        name: &str,
+        configure: fn(&mut Value),
+    ) -> (Arc<Gateway>, Relay) {
+        let options = GatewayOptions::new(name).configure(configure);
+        let gateway = self.bed.gateway(options).await.unwrap();
+        crate::foreign::write_files(&gateway).unwrap();
+        let relay = Relay::start(gateway.port()).unwrap();
+        (Arc::new(gateway), relay)
     }
 
     fn operator_options(&self, flags: &[&str]) -> OperatorOptions {

@@ -24,8 +24,9 @@ use super::{
     wait::{Started, answers, until_ready},
 };
 
-/// An empty gateway takes 7 to 20 s to be ready, one with hundreds of agents a minute, on two cores.
-const READY_LIMIT: Duration = Duration::from_mins(3);
+/// An empty gateway takes 7 to 20 s to be ready, one with hundreds of agents a minute, on two cores; minutes where builds and other
+/// gateways take their turns on them.
+const READY_LIMIT: Duration = Duration::from_mins(6);
 /// An idle gateway ends within 3 s of SIGTERM.
 const STOP_GRACE: Duration = Duration::from_secs(20);
 

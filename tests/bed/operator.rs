@@ -112,9 +112,19 @@ pub(crate) struct Operator {
 impl Operator {
     /// Starts an operator and waits until it says that it is ready.
     pub(crate) async fn start(run: &Run, options: &OperatorOptions) -> Result<Self> {
+        Self::start_for_agents_at(run, options, None).await
+    }
+
+    /// The same; agents reach it on this port, where one is given, as they did before it was started anew.
+    pub(crate) async fn start_for_agents_at(
+        run: &Run,
+        options: &OperatorOptions,
+        agent_api_port: Option<u16>,
+    ) -> Result<Self> {
         let http = http::client()?;
         for _ in 0..port::ATTEMPTS {
-            let (port, agent_api_port) = (port::free()?, port::free()?);
+            let port = port::free()?;
+            let agent_api_port = agent_api_port.map_or_else(port::free, Ok)?;
             let mut start = Start::new(&format!("operator-{}", options.name), &options.program)
                 .args(["run", "--http-address", &port::loopback(port).to_string()])
                 .args([
