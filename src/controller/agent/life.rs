@@ -12,8 +12,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     api::{
-        condition::{ONLINE, REGISTERED, Status},
+        condition::{self, ONLINE, REGISTERED, Status},
         heartbeat::parse_every,
+        reason::Reason,
         session::SessionReset,
         wake::WakeStatus,
     },
@@ -22,6 +23,7 @@ use crate::{
             accept,
             visit::{Stop, Target, Visit},
         },
+        gateway::down_for,
         runner::{Next, ReconcileError},
     },
     gateway::{CallError, Link},
@@ -208,6 +210,7 @@ impl Visit<'_> {
         let Some(every) = self.every.or_else(|| self.declared_every()) else {
             return Next::Change;
         };
+        let uid = place.gateway_uid.clone();
         let (key, presence) = (self.key(), self.context.directory.presence());
         if self.silenced {
             presence.told(&key, Told::Unconcerned);
@@ -221,7 +224,7 @@ impl Visit<'_> {
         let signs = Signs {
             every,
             last,
-            heard_since: self.context.heard_since(&place.gateway_uid),
+            heard_since: self.context.heard_since(&uid),
         };
         let said = presence::judge(&signs, Timestamp::now());
         let is_woken = self.status.wake.as_ref().is_none_or(|wake| wake.done);
@@ -244,9 +247,20 @@ impl Visit<'_> {
         {
             self.status.last_seen_time = Some(Time(whole_seconds(last)));
         }
-        self.judge(said.judgement);
+        // A short outage changes nothing, here as elsewhere: after a start every link is down for a moment.
+        if said.judgement.reason != Reason::GatewayUnreachable || !self.is_short_outage(&uid) {
+            self.judge(said.judgement);
+        }
         let look_in = said.look_in.and_then(|left| Duration::try_from(left).ok());
         look_in.map_or(Next::Change, Next::Within)
+    }
+
+    /// Whether the gateway is away for a shorter time than is told of, and something was said of the agent before.
+    fn is_short_outage(&self, gateway_uid: &str) -> bool {
+        let was_told = condition::find(&self.status.conditions, ONLINE)
+            .is_some_and(|it| it.reason != Reason::Pending.as_str());
+        let away = self.context.down_since(gateway_uid).map(down_for);
+        was_told && away.is_some_and(|away| away < self.context.settings.unreachable_after)
     }
 
     /// Time between two heartbeats as declared, where a pass ends before it comes to that.
