@@ -48,7 +48,7 @@ pub(crate) async fn clean(world: &World, number: usize) -> Result<Vec<Clean>> {
             after: snapshot(&team).await?,
             told: told(&team).await?,
         });
-        if matches!(phase, Phase::Delete | Phase::Leave) {
+        if phase.ends_it() {
             for (fake, before) in team.fakes().into_iter().zip(&before) {
                 let mut after = fake.document();
                 // When the gateway wrote it last, and with which version.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::{
     clean::Clean,
-    site::{Call, Site, sites},
+    site::{Site, sites},
     team::Phase,
 };
 
@@ -19,27 +19,19 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Whether a phase is gone through: all up to the last kill. A change that nobody is killed in brings nothing, once the Agent that was
-    /// changed is gone.
+    /// Whether a phase is gone through: all up to the last kill. What happens to an agent before it goes brings nothing once it is gone.
     pub(crate) fn passes(&self, phase: Phase) -> bool {
-        let kills = Phase::ALL.into_iter().zip(&self.kills);
-        let killed = |range: &dyn Fn(Phase) -> bool| {
-            let mut kills = kills.clone().filter(|(_, kill)| kill.is_some());
-            kills.any(|(at, _)| range(at))
-        };
-        if phase == Phase::Change {
-            killed(&|at| at >= phase && at < Phase::Delete)
-        } else {
-            killed(&|at| at >= phase)
-        }
+        let mut kills = Phase::ALL.into_iter().zip(&self.kills);
+        let end = phase.is_over_with();
+        kills.any(|(at, kill)| kill.is_some() && at >= phase && end.is_none_or(|end| at < end))
     }
 }
 
 /// The kills of all runs: each run takes one of each phase, as long as there are any.
-pub(crate) fn runs(clean: &[Clean], which: impl Fn(&Call) -> bool) -> VecDeque<Run> {
+pub(crate) fn runs(clean: &[Clean], which: impl Fn(&Site) -> bool) -> VecDeque<Run> {
     let wanted = |phase: &Clean| {
         let sites = sites(&phase.calls).into_iter();
-        sites.filter(|site| which(&site.call)).collect::<Vec<_>>()
+        sites.filter(|site| which(site)).collect::<Vec<_>>()
     };
     let columns: Vec<Vec<Site>> = clean.iter().map(wanted).collect();
     let rows = columns.iter().map(Vec::len).max().unwrap_or_default();

@@ -5,13 +5,16 @@ use std::fmt;
 use crate::bed::api_proxy::Moment;
 
 /// Methods of the gateway that change something.
-const GATEWAY_WRITES: [&str; 6] = [
+const GATEWAY_WRITES: [&str; 9] = [
     "config.patch",
     "config.set",
     "agents.create",
     "agents.delete",
     "agents.files.set",
     "cron.scratch.set",
+    "chat.send",
+    "sessions.patch",
+    "sessions.reset",
 ];
 
 /// One of the two worlds that the operator acts on.
@@ -52,12 +55,23 @@ pub(crate) struct Site {
     pub(crate) call: Call,
     /// From 1.
     pub(crate) nth: usize,
+    /// So many calls of the kind there are in the phase.
+    pub(crate) of: usize,
     pub(crate) moment: Moment,
+}
+
+impl Site {
+    /// Whether it is a write, and of those that are alike in a phase the first or the last one: what lies between is like one of them.
+    pub(crate) fn is_sample(&self) -> bool {
+        self.call.is_write() && (self.nth == 1 || self.nth == self.of)
+    }
 }
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { call, nth, moment } = self;
+        let Self {
+            call, nth, moment, ..
+        } = self;
         let moment = match moment {
             Moment::Before => "before",
             Moment::After => "after",
@@ -78,6 +92,7 @@ pub(crate) fn sites(calls: &[Call]) -> Vec<Site> {
         [Moment::Before, Moment::After].map(|moment| Site {
             call: call.clone(),
             nth: nth(at),
+            of: calls.iter().filter(|other| *other == call).count(),
             moment,
         })
     };

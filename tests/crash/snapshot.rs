@@ -1,23 +1,27 @@
 //! Both worlds as they are, without what differs between two that are the same: ids drawn at random, times, revisions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use data_encoding::HEXLOWER;
-use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
+use k8s_openapi::{
+    ByteString,
+    api::{core::v1::Secret, events::v1::Event},
+};
 use kube::api::ListParams;
-use mission_operator::api::{Agent, Gateway};
+use mission_operator::api::{Agent, Board, Gateway};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     fake::Fake,
+    tap::token,
     team::{SECOND, Team},
 };
 
 /// Keys of objects that tell one world from another.
-const VOLATILE: [&str; 8] = [
+const VOLATILE: [&str; 10] = [
     "uid",
     "gatewayUid",
     "resourceVersion",
@@ -26,6 +30,8 @@ const VOLATILE: [&str; 8] = [
     "lastTransitionTime",
     "modified",
     "bootId",
+    "lastTime",
+    "lastSeenTime",
 ];
 
 /// What is compared.
@@ -40,12 +46,13 @@ pub(crate) async fn snapshot(team: &Team) -> Result<Value> {
         let on = agent["status"]["gateway"]["name"] == SECOND;
         hold_against(&mut agent["status"], team.fakes()[usize::from(on)]);
     }
-    let secrets = team.api::<Secret>().list(&ListParams::default()).await?;
-    let names: BTreeSet<_> = secrets
-        .items
-        .into_iter()
-        .filter_map(|secret| secret.metadata.name)
-        .collect();
+    let boards = all::<Board, _>(
+        team.api::<Board>()
+            .list(&ListParams::default())
+            .await?
+            .items,
+    );
+    let secrets = secrets(team).await?;
     let gateways = all::<Gateway, _>(
         team.api::<Gateway>()
             .list(&ListParams::default())
@@ -54,20 +61,80 @@ pub(crate) async fn snapshot(team: &Team) -> Result<Value> {
     );
     let mut both = json!({
         "agents": agents,
+        "boards": boards,
         "gateways": gateways,
-        "secrets": names,
+        "secrets": keys(&secrets),
         "documents": team.fakes().map(Fake::document),
         "files": team.fakes().map(Fake::files),
         "checklists": team.fakes().map(Fake::scratches),
+        "sessions": team.fakes().map(sessions),
     });
     strip(&mut both);
     let mut text = both.to_string().replace(&team.namespace, "TEAM");
+    for (name, tokens) in &secrets {
+        for (key, token) in tokens {
+            text = text.replace(token, &format!("{key} of {name}"));
+        }
+    }
     for fake in team.fakes() {
         text = text
             .replace(&fake.state_dir(), "STATE")
             .replace(&fake.url(), "URL");
     }
     Ok(serde_json::from_str(&text)?)
+}
+
+/// The Secrets of agents, with what they hold.
+async fn secrets(team: &Team) -> Result<Secrets> {
+    let all = team.api::<Secret>().list(&ListParams::default()).await?;
+    let of_agents = all.items.into_iter().filter(|secret| {
+        let owners = secret.metadata.owner_references.iter().flatten();
+        owners.into_iter().any(|owner| owner.kind == "Agent")
+    });
+    Ok(of_agents
+        .map(|secret| {
+            let data = secret.data.unwrap_or_default().into_iter();
+            let text = |ByteString(bytes)| String::from_utf8(bytes).unwrap();
+            let data = data.map(|(key, bytes)| (key, text(bytes))).collect();
+            (secret.metadata.name.unwrap_or_default(), data)
+        })
+        .collect())
+}
+
+/// The texts in Secrets, by name and key.
+type Secrets = BTreeMap<String, BTreeMap<String, String>>;
+
+fn keys(secrets: &Secrets) -> Value {
+    let keys = secrets
+        .iter()
+        .map(|(name, data)| (name, data.keys().collect::<Vec<_>>()));
+    json!(keys.collect::<BTreeMap<_, _>>())
+}
+
+fn sessions(fake: &Fake) -> Value {
+    let sessions = fake.sessions().into_iter().map(|(key, session)| {
+        let told =
+            json!({"label": session.label, "resets": session.resets, "messages": session.messages});
+        (key, told)
+    });
+    sessions.collect::<serde_json::Map<_, _>>().into()
+}
+
+/// Fails where a file carries a token that nobody takes: one that is not in the Secret of its agent.
+pub(crate) async fn tokens_are_taken(team: &Team) -> Result<()> {
+    let held = secrets(team).await?;
+    for (path, text) in team.fakes().into_iter().flat_map(Fake::files) {
+        let taken = |token: &str| {
+            held.values()
+                .flat_map(BTreeMap::values)
+                .any(|it| it == token)
+        };
+        ensure!(
+            token(&text).is_none_or(taken),
+            "the token in {path} is in no Secret"
+        );
+    }
+    Ok(())
 }
 
 /// Reasons of the operator's events on the team's objects, the Warnings marked.

@@ -14,6 +14,9 @@ use crate::{
     site::{Side, Site},
 };
 
+/// What stands before a token in an agent's file.
+const BEFORE_TOKEN: &str = "MISSION_TOKEN='";
+
 #[derive(Debug, Default)]
 struct Notes {
     /// When it came, and its method.
@@ -21,6 +24,8 @@ struct Notes {
     site: Option<Site>,
     /// Calls so far that are of the site's kind and moment.
     met: usize,
+    /// The tokens in files that were written, each once in a row.
+    tokens: Vec<String>,
     /// The request that everything stopped at, and on which gateway.
     stopped_at: Option<(usize, Call)>,
 }
@@ -50,6 +55,13 @@ impl Tap {
         if call.moment == Moment::Before {
             notes.asked.push((Instant::now(), call.method.clone()));
             self.count.send_modify(|count| *count += 1);
+        }
+        if call.moment == Moment::After
+            && call.method == "agents.files.set"
+            && let Some(token) = token(call.params["content"].as_str().unwrap_or_default())
+            && notes.tokens.last().is_none_or(|last| last != token)
+        {
+            notes.tokens.push(token.to_owned());
         }
         if *self.stopped.borrow() {
             return Verdict::Hold;
@@ -105,6 +117,11 @@ impl Tap {
         self.stopped.send_replace(false);
     }
 
+    /// The tokens that were written into files so far.
+    pub(crate) fn tokens(&self) -> Vec<String> {
+        self.notes().tokens.clone()
+    }
+
     /// Number of requests so far.
     pub(crate) fn count(&self) -> usize {
         *self.count.borrow()
@@ -131,6 +148,12 @@ impl Tap {
     }
 }
 
+/// The token in the text of an agent's file.
+pub(crate) fn token(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once(BEFORE_TOKEN)?;
+    rest.split('\'').next()
+}
+
 /// Whether what a write asks for is so on the gateway now; none for a request that changes nothing.
 pub(crate) fn is_in_effect(call: &Call, fake: &Fake) -> Option<bool> {
     let text = |name: &str| call.params[name].as_str().unwrap_or_default();
@@ -153,6 +176,26 @@ pub(crate) fn is_in_effect(call: &Call, fake: &Fake) -> Option<bool> {
             let patch: Value = serde_json::from_str(text("raw")).unwrap();
             json_patch::merge(&mut patched, &patch);
             patched == document
+        }
+        "chat.send" => {
+            let sessions = fake.sessions();
+            let session = sessions.get(text("sessionKey"));
+            session
+                .is_some_and(|session| session.messages.iter().any(|said| said == text("message")))
+        }
+        // Without a label it asks for nothing but the revision.
+        "sessions.patch" if call.params["label"].is_null() => return None,
+        "sessions.patch" => {
+            let sessions = fake.sessions();
+            let session = sessions.get(text("key"));
+            session.is_some_and(|session| session.label.as_deref() == call.params["label"].as_str())
+        }
+        // Each of them is reset once.
+        "sessions.reset" => {
+            let sessions = fake.sessions();
+            sessions
+                .get(text("key"))
+                .is_some_and(|session| session.resets > 0)
         }
         _ => return None,
     })

@@ -1,5 +1,6 @@
-//! What happens while the operator is killed: a team with two gateways of its own. On one of them an Agent comes, changes, moves to the
-//! other and back, goes and comes back.
+//! What happens while the operator is killed: a team with two gateways of its own. On one of them an Agent comes, moves to the other and
+//! back, changes, gets another token, has its session begun anew, is woken, goes and comes back; then a Board comes with its lead, is paused,
+//! and goes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +10,7 @@ use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
-use mission_operator::api::{Agent, Gateway, annotation::FORCE_DELETE, condition};
+use mission_operator::api::{Agent, Board, Gateway, annotation::FORCE_DELETE, condition};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -27,40 +28,86 @@ pub(crate) const GATEWAY: &str = "main";
 pub(crate) const SECOND: &str = "second";
 /// Name of the Agent.
 const AGENT: &str = "scout";
+/// Name of the Board.
+const BOARD: &str = "desk";
+/// Name of the Agent that leads it.
+const LEAD: &str = "desk-lead";
+/// Where agents are told to call; nobody listens there.
+const API: &str = "http://operator.example:8080";
 /// Both worlds are at rest when nothing is asked for so long; what a config write waits for most is 0.25 s of collecting.
 const REST: Duration = Duration::from_millis(800);
 /// The running gateway lags behind its document.
 const LAG: Duration = Duration::from_millis(50);
 
-/// What happens to the Agent.
+/// What happens, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// It is applied, with a heartbeat, its checklist and a file.
+    /// An Agent is applied, with a heartbeat, its checklist, a file, and a label for its session. It is woken once it is there.
     Create,
-    /// Its name, heartbeat, checklist and file are changed.
-    Change,
     /// It moves to the other gateway.
     Move,
     /// And back, where its id was deleted meanwhile.
     Back,
+    /// Its name, heartbeat, checklist and file are changed.
+    Change,
+    /// It gets another token.
+    Rotate,
+    /// Its session is begun anew.
+    Reset,
+    /// It is woken.
+    Wake,
     /// It is deleted.
     Delete,
     /// It is applied again: the gateway remembers that its id was deleted.
     Return,
     /// It is deleted again.
     Leave,
+    /// A Board is applied that declares a lead.
+    Lead,
+    /// The Board is paused, and its lead with it.
+    Halt,
+    /// It goes on.
+    Resume,
+    /// The Board is deleted, and its lead with it.
+    Disband,
 }
 
 impl Phase {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Create,
-        Self::Change,
         Self::Move,
         Self::Back,
+        Self::Change,
+        Self::Rotate,
+        Self::Reset,
+        Self::Wake,
         Self::Delete,
         Self::Return,
         Self::Leave,
+        Self::Lead,
+        Self::Halt,
+        Self::Resume,
+        Self::Disband,
     ];
+
+    /// The phase after which nothing is left of what this one does to an agent, where there is one.
+    pub(crate) fn is_over_with(self) -> Option<Self> {
+        match self {
+            Self::Change | Self::Rotate | Self::Reset | Self::Wake => Some(Self::Delete),
+            Self::Halt | Self::Resume => Some(Self::Disband),
+            _ => None,
+        }
+    }
+
+    /// The Agent that it is about.
+    fn agent(self) -> &'static str {
+        if self < Self::Lead { AGENT } else { LEAD }
+    }
+
+    /// Whether there is no Agent after it.
+    pub(crate) fn ends_it(self) -> bool {
+        matches!(self, Self::Delete | Self::Leave | Self::Disband)
+    }
 }
 
 /// See the module.
@@ -96,6 +143,7 @@ impl Team {
                 "metadata": {"name": name},
                 "spec": {
                     "url": url,
+                    "agentApiUrl": API,
                     "auth": {"tokenSecretRef": {"name": secret, "key": "token"}},
                 },
             });
@@ -127,6 +175,21 @@ impl Team {
     /// Does what a phase is about.
     pub(crate) async fn act(&self, phase: Phase) -> Result<()> {
         let agents = self.api::<Agent>();
+        let boards = self.api::<Board>();
+        let change = async |spec: Value| {
+            let change = Patch::Merge(json!({ "spec": spec }));
+            agents
+                .patch(AGENT, &PatchParams::default(), &change)
+                .await
+                .map(drop)
+        };
+        let pause = async |paused: bool| {
+            let change = Patch::Merge(json!({"spec": {"paused": paused}}));
+            boards
+                .patch(BOARD, &PatchParams::default(), &change)
+                .await
+                .map(drop)
+        };
         match phase {
             Phase::Create | Phase::Return => {
                 let agent = json!({
@@ -137,35 +200,48 @@ impl Team {
                         "identity": {"role": "Tester"},
                         "heartbeat": {"every": "30m", "checklist": "- Is the first text here?"},
                         "files": [{"name": "SOUL.md", "content": "The first soul.\n"}],
+                        "session": {"label": "Night shift"},
+                        "wake": {"message": "Good morning."},
                     },
                 });
                 agents
                     .create(&PostParams::default(), &object(agent))
                     .await?;
             }
+            Phase::Move => change(json!({"gatewayRef": {"name": SECOND}})).await?,
+            Phase::Back => change(json!({"gatewayRef": {"name": GATEWAY}})).await?,
             Phase::Change => {
-                let change = json!({"spec": {
+                change(json!({
                     "displayName": "Scout the second",
                     "heartbeat": {"every": "1h", "checklist": "- Is the second text here?"},
                     "files": [{"name": "SOUL.md", "content": "The second soul.\n"}],
-                }});
-                agents
-                    .patch(AGENT, &PatchParams::default(), &Patch::Merge(change))
-                    .await?;
+                }))
+                .await?;
             }
-            Phase::Move | Phase::Back => {
-                let name = if phase == Phase::Move {
-                    SECOND
-                } else {
-                    GATEWAY
-                };
-                let change = json!({"spec": {"gatewayRef": {"name": name}}});
-                agents
-                    .patch(AGENT, &PatchParams::default(), &Patch::Merge(change))
-                    .await?;
+            Phase::Rotate => change(json!({"token": {"rotate": "once"}})).await?,
+            Phase::Reset => change(json!({"session": {"reset": "once"}})).await?,
+            Phase::Wake => {
+                change(json!({"wake": {"now": "once", "message": "Are you awake?"}})).await?;
             }
             Phase::Delete | Phase::Leave => {
                 agents.delete(AGENT, &DeleteParams::default()).await?;
+            }
+            Phase::Lead => {
+                let board = json!({
+                    "metadata": {"name": BOARD},
+                    "spec": {
+                        "gatewayRef": {"name": GATEWAY},
+                        "lead": {"heartbeat": {"every": "2h", "target": "none"}},
+                    },
+                });
+                boards
+                    .create(&PostParams::default(), &object(board))
+                    .await?;
+            }
+            Phase::Halt => pause(true).await?,
+            Phase::Resume => pause(false).await?,
+            Phase::Disband => {
+                boards.delete(BOARD, &DeleteParams::default()).await?;
             }
         }
         Ok(())
@@ -173,17 +249,30 @@ impl Team {
 
     /// Waits until a phase has ended as its user sees it, and for both worlds to rest then.
     pub(crate) async fn ended(&self, world: &World, phase: Phase) -> Result<()> {
-        let has_ended = |agent: Option<&Agent>| match (phase, agent) {
-            (Phase::Delete | Phase::Leave, agent) => agent.is_none(),
-            (_, None) => false,
-            (_, Some(agent)) => agent.status.as_ref().is_some_and(|status| {
+        let paused = if phase == Phase::Halt {
+            "True"
+        } else {
+            "False"
+        };
+        let has_ended = |agent: Option<&Agent>| match agent {
+            None => phase.ends_it(),
+            Some(_) if phase.ends_it() => false,
+            Some(agent) => agent.status.as_ref().is_some_and(|status| {
+                let of_pause = condition::find(&status.conditions, condition::PAUSED);
                 status.observed_generation == agent.metadata.generation
                     && status.places.len() == 1
+                    && status.wake.as_ref().is_none_or(|wake| wake.done)
+                    && of_pause.is_some_and(|it| it.status == paused)
                     && condition::is_true(&status.conditions, condition::READY)
             }),
         };
         let what = format!("{phase:?} has ended");
-        wait_for(self.api(), AGENT, &what, PATIENCE, has_ended).await?;
+        wait_for(self.api(), phase.agent(), &what, PATIENCE, has_ended).await?;
+        if phase.ends_it() {
+            let secret = format!("{}-token", phase.agent());
+            let gone = |secret: Option<&Secret>| secret.is_none();
+            wait_for(self.api(), &secret, "the token is gone", PATIENCE, gone).await?;
+        }
         self.rest(world).await;
         Ok(())
     }
@@ -207,6 +296,11 @@ impl Team {
 
     /// Takes the team away, whatever is left of it.
     pub(crate) async fn end(self) -> Result<()> {
+        let boards = self.api::<Board>();
+        for board in boards.list(&ListParams::default()).await?.items {
+            let name = board.metadata.name.unwrap_or_default();
+            boards.delete(&name, &DeleteParams::default()).await?;
+        }
         let force = json!({"metadata": {"annotations": {FORCE_DELETE: "true"}}});
         let agents = self.api::<Agent>();
         for agent in agents.list(&ListParams::default()).await?.items {
