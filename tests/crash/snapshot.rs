@@ -52,7 +52,10 @@ pub(crate) async fn snapshot(team: &Team) -> Result<Value> {
             .await?
             .items,
     );
-    let secrets = secrets(team).await?;
+    let (tokens, kept): (Secrets, Secrets) = secrets(team)
+        .await?
+        .into_iter()
+        .partition(|(name, _)| name.ends_with("-token"));
     let gateways = all::<Gateway, _>(
         team.api::<Gateway>()
             .list(&ListParams::default())
@@ -63,7 +66,8 @@ pub(crate) async fn snapshot(team: &Team) -> Result<Value> {
         "agents": agents,
         "boards": boards,
         "gateways": gateways,
-        "secrets": keys(&secrets),
+        "tokens": keys(&tokens),
+        "kept": kept,
         "documents": team.fakes().map(Fake::document),
         "files": team.fakes().map(Fake::files),
         "checklists": team.fakes().map(Fake::scratches),
@@ -71,7 +75,7 @@ pub(crate) async fn snapshot(team: &Team) -> Result<Value> {
     });
     strip(&mut both);
     let mut text = both.to_string().replace(&team.namespace, "TEAM");
-    for (name, tokens) in &secrets {
+    for (name, tokens) in &tokens {
         for (key, token) in tokens {
             text = text.replace(token, &format!("{key} of {name}"));
         }

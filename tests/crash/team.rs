@@ -1,6 +1,6 @@
 //! What happens while the operator is killed: a team with two gateways of its own. On one of them an Agent comes, moves to the other and
 //! back, changes, gets another token, has its session begun anew, is woken, goes and comes back; then a Board comes with its lead, is paused,
-//! and goes.
+//! and goes; then an agent that was there all along is adopted, and goes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,6 +32,8 @@ const AGENT: &str = "scout";
 const BOARD: &str = "desk";
 /// Name of the Agent that leads it.
 const LEAD: &str = "desk-lead";
+/// Name and id of the agent that is on the first gateway before its Agent.
+pub(crate) const HEIR: &str = "heir";
 /// Where agents are told to call; nobody listens there.
 const API: &str = "http://operator.example:8080";
 /// Both worlds are at rest when nothing is asked for so long; what a config write waits for most is 0.25 s of collecting.
@@ -70,10 +72,14 @@ pub(crate) enum Phase {
     Resume,
     /// The Board is deleted, and its lead with it.
     Disband,
+    /// An Agent is applied that takes over what is on the gateway, with another name, heartbeat and soul.
+    Adopt,
+    /// It is deleted.
+    Part,
 }
 
 impl Phase {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Create,
         Self::Move,
         Self::Back,
@@ -88,6 +94,8 @@ impl Phase {
         Self::Halt,
         Self::Resume,
         Self::Disband,
+        Self::Adopt,
+        Self::Part,
     ];
 
     /// The phase after which nothing is left of what this one does to an agent, where there is one.
@@ -101,12 +109,19 @@ impl Phase {
 
     /// The Agent that it is about.
     fn agent(self) -> &'static str {
-        if self < Self::Lead { AGENT } else { LEAD }
+        match self {
+            Self::Lead | Self::Halt | Self::Resume | Self::Disband => LEAD,
+            Self::Adopt | Self::Part => HEIR,
+            _ => AGENT,
+        }
     }
 
     /// Whether there is no Agent after it.
     pub(crate) fn ends_it(self) -> bool {
-        matches!(self, Self::Delete | Self::Leave | Self::Disband)
+        matches!(
+            self,
+            Self::Delete | Self::Leave | Self::Disband | Self::Part
+        )
     }
 }
 
@@ -223,8 +238,10 @@ impl Team {
             Phase::Wake => {
                 change(json!({"wake": {"now": "once", "message": "Are you awake?"}})).await?;
             }
-            Phase::Delete | Phase::Leave => {
-                agents.delete(AGENT, &DeleteParams::default()).await?;
+            Phase::Delete | Phase::Leave | Phase::Part => {
+                agents
+                    .delete(phase.agent(), &DeleteParams::default())
+                    .await?;
             }
             Phase::Lead => {
                 let board = json!({
@@ -240,6 +257,23 @@ impl Team {
             }
             Phase::Halt => pause(true).await?,
             Phase::Resume => pause(false).await?,
+            Phase::Adopt => {
+                let agent = json!({
+                    "metadata": {"name": HEIR},
+                    "spec": {
+                        "gatewayRef": {"name": GATEWAY},
+                        "agentId": HEIR,
+                        "adoptionPolicy": "IfUnmarked",
+                        "displayName": "Heir",
+                        "heartbeat": {"every": "2h", "checklist": "- Is the heir here?"},
+                        "files": [{"name": "SOUL.md", "content": "The soul of the heir.\n"}],
+                        "wake": {"policy": "Never"},
+                    },
+                });
+                agents
+                    .create(&PostParams::default(), &object(agent))
+                    .await?;
+            }
             Phase::Disband => {
                 boards.delete(BOARD, &DeleteParams::default()).await?;
             }
@@ -306,8 +340,14 @@ impl Team {
         for agent in agents.list(&ListParams::default()).await?.items {
             let name = agent.metadata.name.unwrap_or_default();
             let force = Patch::Merge(&force);
-            agents.patch(&name, &PatchParams::default(), &force).await?;
-            agents.delete(&name, &DeleteParams::default()).await?;
+            let forced = agents.patch(&name, &PatchParams::default(), &force).await;
+            // A Board's lead goes with it.
+            if forced.map(Some).or_else(none_if_gone)?.is_some() {
+                let deleted = agents.delete(&name, &DeleteParams::default()).await;
+                deleted
+                    .map(drop)
+                    .or_else(|error| none_if_gone::<()>(error).map(drop))?;
+            }
         }
         let gateways = self.api::<Gateway>();
         let gone = |gateway: Option<&Gateway>| gateway.is_none();
@@ -331,15 +371,26 @@ impl Team {
 /// A gateway on which somebody else's agents are.
 fn gateway() -> Result<Fake> {
     let mut document = default_document();
-    // Theirs, like `main`, has no heartbeat block; `main` beats by default until the first block comes.
+    // None has a heartbeat block; `main` beats by default until the first block comes.
     document["agents"]["entries"]["theirs"] = json!({"name": "Theirs"});
+    document["agents"]["entries"][HEIR] = json!({"name": "Old", "model": "fake/fake-2"});
     let fake = Fake::start(FakeOptions {
         document,
         lag: LAG,
         ..FakeOptions::default()
     })?;
     fake.write_file("theirs", "SOUL.md", "Theirs, and nobody else's.\n");
+    for name in ["AGENTS.md", "SOUL.md", "MEMORY.md"] {
+        fake.write_file(HEIR, name, &format!("An old {name}.\n"));
+    }
     Ok(fake)
+}
+
+fn none_if_gone<T>(error: kube::Error) -> Result<Option<T>, kube::Error> {
+    match error {
+        kube::Error::Api(status) if status.is_not_found() => Ok(None),
+        error => Err(error),
+    }
 }
 
 /// An object from its JSON.
