@@ -45,15 +45,10 @@ impl Link {
 
     /// Replaces the document that has `base_hash` by `document`, the text of a JSON object; secrets that are redacted in it stay what
     /// they are. Returns before the running gateway has applied it. Costs none of the calls that are counted, and is refused where
-    /// an agent is missing in it. Answers the hash of what the document is now.
-    pub async fn config_set(
-        &self,
-        document: &str,
-        base_hash: &str,
-    ) -> Result<Option<String>, CallError> {
+    /// an agent is missing in it. The answer tells the hash of what the document is now, and not whether that is another.
+    pub async fn config_set(&self, document: &str, base_hash: &str) -> Result<Patched, CallError> {
         let params = json!({ "raw": document, "baseHash": base_hash });
-        let answer: Patched = self.call("config.set", &params, CONFIG_WRITE).await?;
-        Ok(answer.hash)
+        self.call("config.set", &params, CONFIG_WRITE).await
     }
 
     /// Lists the agents of the running gateway.

@@ -349,6 +349,8 @@ pub enum WriteError {
     KeptOtherwise {
         /// What it keeps where what was sent.
         message: String,
+        /// The agent's entry as it stands, where this write has touched it.
+        entry: Option<Value>,
     },
     /// The gateway refuses every write, because of something in its config that is not ours.
     #[error("the gateway refuses any config write until its config is repaired: {message}")]

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-/// Answer of `config.patch`.
+/// Answer of `config.patch` and `config.set`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Patched {

@@ -1,6 +1,7 @@
 //! Plans and executes in rounds until nothing is left to do: the entry first, then files and checklist.
 
 use kube::Resource;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
@@ -232,22 +233,29 @@ impl Visit<'_> {
                 Ok(must_be_absent)
             }
             Err(WriteError::NotAsWritten { paths, entry }) => {
-                // What stands there came by us all the same.
-                if let Some(entry) = &entry {
-                    let there = entry::taken(entry, &self.status.own_keys);
-                    self.status.entry_sha256 = Some(entry::digest(&there));
-                }
+                self.came_by_us(entry.as_ref());
                 Err(WriteError::NotAsWritten { paths, entry }.into())
             }
             Err(WriteError::Rejected { message, issues }) => {
                 Err(self.rejected(&message, &issues, seen.entry.is_some()))
             }
-            Err(WriteError::KeptOtherwise { message }) => Err(self.stop(Judgement::fails(
-                REGISTERED,
-                Reason::Rejected,
-                format!("The gateway does not keep this Agent's entry as declared: {message}. Change the spec to that; the rest was written."),
-            ))),
+            Err(WriteError::KeptOtherwise { message, entry }) => {
+                self.came_by_us(entry.as_ref());
+                Err(self.stop(Judgement::fails(
+                    REGISTERED,
+                    Reason::Rejected,
+                    format!("The gateway does not keep this Agent's entry as declared: {message}. Change the spec to that; the rest was written."),
+                )))
+            }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// An entry that is not as it was sent came by us all the same.
+    fn came_by_us(&mut self, entry: Option<&Value>) {
+        if let Some(entry) = entry {
+            let there = entry::taken(entry, &self.status.own_keys);
+            self.status.entry_sha256 = Some(entry::digest(&there));
         }
     }
 

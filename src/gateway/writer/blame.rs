@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::super::{EntryWish, Issue, WriteError};
+use super::super::{EntryWish, Issue};
 
 const ROSTER: &str = "agents.entries.";
 
@@ -55,11 +55,7 @@ pub(super) fn words(issues: &[Issue]) -> String {
 
 /// The gateway spells some values in its own way, such as the provider of a model, and what it keeps is not what was wished. The same
 /// again would bring the same.
-pub(super) fn kept_otherwise(
-    wish: &EntryWish,
-    entry: Option<&Value>,
-    paths: &[String],
-) -> WriteError {
+pub(super) fn kept_otherwise(wish: &EntryWish, entry: Option<&Value>, paths: &[String]) -> String {
     let issues: Vec<Issue> = paths
         .iter()
         .map(|path| {
@@ -75,9 +71,7 @@ pub(super) fn kept_otherwise(
             Issue { path, message }
         })
         .collect();
-    WriteError::KeptOtherwise {
-        message: words(&issues),
-    }
+    words(&issues)
 }
 
 #[cfg(test)]

@@ -30,10 +30,10 @@ struct Batch {
 enum Found {
     /// There was nothing to write.
     AsWished,
-    /// What was written has been applied.
+    /// What was written has been applied, and somebody may have written since.
     Written,
-    /// The gateway found nothing to change in what was sent.
-    Unchanged,
+    /// It is what the gateway made of what was sent, and nobody has written since.
+    AsSent,
 }
 
 impl Hands {
@@ -77,18 +77,21 @@ impl Hands {
                 return batch.fail(&error);
             }
             match self.send(&difference, &config, way).await {
-                Sent::Written => {
+                Sent::Written { hash } => {
                     batch.mark_written(&difference.changed);
                     let base = config.hash;
                     let settled = self.read(|config| config.hash != base).await;
                     // What was observed while the change was under way is old too.
                     self.members.forget_observed();
                     return match settled {
+                        Ok(config) if Some(&config.hash) == hash.as_ref() => {
+                            self.confirm(batch, &config, Found::AsSent).await
+                        }
                         Ok(config) => self.confirm(batch, &config, Found::Written).await,
                         Err(error) => batch.fail(&error),
                     };
                 }
-                Sent::Unchanged => return self.confirm(batch, &config, Found::Unchanged).await,
+                Sent::Unchanged => return self.confirm(batch, &config, Found::AsSent).await,
                 Sent::Again(error) => {
                     way = self.way_after(way, &error);
                     last_error = error;
@@ -223,12 +226,16 @@ impl Hands {
                     wrote: batch.touched.contains(agent_id),
                     heartbeat_job: heartbeats.get(agent_id).cloned(),
                 })
-            } else if found == Found::Unchanged {
-                Err(kept_otherwise(&job.wish, config.entry(agent_id), &paths))
             } else {
                 let touched = batch.touched.contains(agent_id);
                 let entry = config.entry(agent_id).filter(|_| touched).cloned();
-                Err(WriteError::NotAsWritten { paths, entry })
+                if found == Found::AsSent {
+                    let there = config.entry(agent_id);
+                    let message = kept_otherwise(&job.wish, there, &paths);
+                    Err(WriteError::KeptOtherwise { message, entry })
+                } else {
+                    Err(WriteError::NotAsWritten { paths, entry })
+                }
             };
             job.answer(outcome);
         }

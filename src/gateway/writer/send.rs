@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::difference::{Difference, rewritten};
-use super::super::{CallError, Config, Issue, Link};
+use super::super::{CallError, Config, Issue, Link, Patched};
 use super::actor::{BUSY_PAUSE, Hands, rest};
 use super::blame::{Blame, blame};
 
@@ -30,7 +30,10 @@ pub(super) enum Way {
 #[derive(Debug)]
 pub(super) enum Sent {
     /// The gateway took it.
-    Written,
+    Written {
+        /// Version of the document after it, where that is known.
+        hash: Option<String>,
+    },
     /// The gateway took it and found nothing to change: it keeps something of ours as another value than was sent.
     Unchanged,
     /// It was not executed; read again and try again.
@@ -77,12 +80,15 @@ impl Hands {
             "config write"
         );
         match outcome {
-            Ok(true) => Sent::Unchanged,
-            // The answer comes when the change has been applied.
-            Ok(false) if way == Way::Merge => Sent::Written,
-            Ok(false) | Err(CallError::NotAppliedYet { .. }) => {
+            Ok(answer) if answer.noop => Sent::Unchanged,
+            Ok(answer) => {
+                // A patch is answered when it has been applied.
+                self.unsettled |= way == Way::Replace;
+                Sent::Written { hash: answer.hash }
+            }
+            Err(CallError::NotAppliedYet { .. }) => {
                 self.unsettled = true;
-                Sent::Written
+                Sent::Written { hash: None }
             }
             Err(CallError::Rejected { message, issues }) => {
                 let blamed = blame(&difference.changed, &issues);
@@ -120,20 +126,17 @@ impl Hands {
     }
 }
 
-/// Answers whether the gateway found nothing to change.
 async fn write(
     link: &Link,
     difference: &Difference,
     base: &Config,
     way: Way,
-) -> Result<bool, CallError> {
+) -> Result<Patched, CallError> {
     match way {
         Way::Merge => {
             let patch = difference.clone().into_patch();
-            let patched = link
-                .config_patch(&patch, &difference.replace_paths, &base.hash)
-                .await?;
-            Ok(patched.noop)
+            link.config_patch(&patch, &difference.replace_paths, &base.hash)
+                .await
         }
         Way::Replace => {
             let document = rewritten(base.parsed.text(), &difference.patch).map_err(|source| {
@@ -142,8 +145,12 @@ async fn write(
                     source: Arc::new(source),
                 }
             })?;
-            let hash = link.config_set(&document, &base.hash).await?;
-            Ok(hash.is_some_and(|hash| hash == base.hash))
+            let answer = link.config_set(&document, &base.hash).await?;
+            Ok(Patched {
+                // It does not say so itself.
+                noop: answer.hash.as_ref() == Some(&base.hash),
+                ..answer
+            })
         }
     }
 }

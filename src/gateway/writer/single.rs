@@ -77,7 +77,7 @@ impl Hands {
                     }
                     Sent::Again(error) => last_error = error,
                     Sent::Failed(error) => return Err(error.into()),
-                    Sent::Written | Sent::Unchanged | Sent::Refused { .. } => {}
+                    Sent::Written { .. } | Sent::Unchanged | Sent::Refused { .. } => {}
                 },
             }
         }
@@ -106,7 +106,7 @@ impl Hands {
             }
             match self.send(&difference, &config, way).await {
                 // The next round reads it back.
-                Sent::Written => {
+                Sent::Written { .. } => {
                     self.read(|now| now.hash != config.hash).await?;
                 }
                 Sent::Unchanged => {}

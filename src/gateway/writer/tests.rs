@@ -276,12 +276,17 @@ async fn a_value_that_the_gateway_spells_in_its_own_way_is_told_and_keeps_nobody
     fake.with(|state| state.spelling = Some(("Fake/m", "fake/m")));
     let mut spelled = wish("a");
     spelled.set.insert("model".to_owned(), json!("Fake/m"));
-    let error = writer.apply(spelled.clone()).await.unwrap_err();
-    let WriteError::NotAsWritten { entry, .. } = &error else {
+    // Told at once, also in company.
+    let (error, other) = tokio::join!(writer.apply(spelled.clone()), writer.apply(wish("c")));
+    assert!(other.unwrap().wrote);
+    let error = error.unwrap_err();
+    let WriteError::KeptOtherwise { entry, .. } = &error else {
         panic!("{error:?}")
     };
     assert_eq!(entry.as_ref().unwrap()["model"], "fake/m");
+    assert_eq!(error.class(), Class::Rejected);
 
+    // And again, where nothing is left to write.
     let start = Instant::now();
     spelled.must_be_absent = false;
     let (error, other) = tokio::join!(writer.apply(spelled.clone()), async {
