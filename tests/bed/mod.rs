@@ -18,6 +18,7 @@ pub(crate) mod audit;
 pub(crate) mod authority;
 pub(crate) mod chart;
 pub(crate) mod description;
+pub(crate) mod disclosure;
 pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod http;

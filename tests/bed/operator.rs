@@ -28,6 +28,8 @@ pub(crate) const SERVICE_ACCOUNT: &str = "mission-operator";
 /// The name under which the API server knows it.
 pub(crate) const USER: &str = "system:serviceaccount:mission-system:mission-operator";
 
+/// What the names of operators' processes begin with.
+const PROCESS: &str = "operator-";
 /// Time that the operator gets to be ready.
 const READY_LIMIT: Duration = Duration::from_mins(1);
 /// Time that it gets to drain after SIGTERM.
@@ -86,10 +88,22 @@ pub(crate) fn copy_of(built: &Path, run: &Run) -> Result<PathBuf> {
     Ok(known.insert(copy).clone())
 }
 
+/// The logs of all operators of a run.
+pub(crate) fn logs(run: &Run) -> Result<Vec<PathBuf>> {
+    let mut logs = Vec::new();
+    for log in std::fs::read_dir(run.logs())? {
+        let log = log?;
+        if log.file_name().to_string_lossy().starts_with(PROCESS) {
+            logs.push(log.path());
+        }
+    }
+    Ok(logs)
+}
+
 /// How to start an operator.
 #[derive(Debug, Clone)]
 pub(crate) struct OperatorOptions {
-    /// Its process is called `operator-<name>`.
+    /// Its process is called by this, after [`PROCESS`].
     pub(crate) name: String,
     /// The program.
     pub(crate) program: PathBuf,
@@ -125,7 +139,7 @@ impl Operator {
         for _ in 0..port::ATTEMPTS {
             let port = port::free()?;
             let agent_api_port = agent_api_port.map_or_else(port::free, Ok)?;
-            let mut start = Start::new(&format!("operator-{}", options.name), &options.program)
+            let mut start = Start::new(&format!("{PROCESS}{}", options.name), &options.program)
                 .args(["run", "--http-address", &port::loopback(port).to_string()])
                 .args([
                     "--agent-api-address",

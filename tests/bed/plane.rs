@@ -16,7 +16,7 @@ use super::{
     keys::{Keys, Pair},
     kubeconfig::{self, Credential},
     kubectl::Kubectl,
-    port,
+    operator, port,
     process::{Process, Start},
     run::Run,
     tools::Tools,
@@ -28,7 +28,8 @@ const READY_LIMIT: Duration = Duration::from_mins(2);
 /// Time that a part gets to end after SIGTERM.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
-/// Everything but what the control plane itself does, once a request: enough to count by user, verb and resource.
+/// Everything but what the control plane itself does, once a request: enough to count by user, verb and resource. Of Secrets and of what
+/// the operator writes with the objects, so that it shows whether a secret stands where none may.
 const AUDIT_POLICY: &str = r#"apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -39,6 +40,12 @@ rules:
   userGroups: ["system:serviceaccounts:kube-system"]
 - level: None
   nonResourceURLs: ["/readyz*", "/livez*", "/healthz*"]
+- level: RequestResponse
+  verbs: [create, update, patch]
+  resources: [{group: "", resources: [secrets]}]
+- level: Request
+  users: [OPERATOR]
+  verbs: [create, update, patch]
 - level: Metadata
 "#;
 
@@ -64,7 +71,8 @@ impl Plane {
     pub(crate) async fn start(run: &Run, tools: &Tools, name: &str) -> Result<Self> {
         let dir = run.state(name)?;
         let keys = Keys::create(&dir)?;
-        std::fs::write(dir.join("audit-policy.yaml"), AUDIT_POLICY)?;
+        let policy = AUDIT_POLICY.replace("OPERATOR", operator::USER);
+        std::fs::write(dir.join("audit-policy.yaml"), policy)?;
         let (etcd_port, etcd) = start_etcd(run, tools, name, &dir).await?;
         let (port, api_server) = start_api_server(run, tools, name, &dir, &keys, etcd_port).await?;
         let controller_manager =
@@ -352,6 +360,18 @@ fn admin_kubeconfig(dir: &Path) -> PathBuf {
 
 fn audit_log(dir: &Path) -> PathBuf {
     dir.join("audit.log")
+}
+
+/// The audit logs of all planes of a run.
+pub(crate) fn audit_logs(run: &Run) -> Result<Vec<PathBuf>> {
+    let mut logs = Vec::new();
+    for part in std::fs::read_dir(run.dir())? {
+        let log = audit_log(&part?.path());
+        if log.exists() {
+            logs.push(log);
+        }
+    }
+    Ok(logs)
 }
 
 /// The time as the audit log writes it, so that texts can be compared.

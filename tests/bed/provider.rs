@@ -32,6 +32,8 @@ pub(crate) struct Turn {
     pub(crate) system: String,
     /// Every user message since the last answer but the gateway's own context.
     pub(crate) user: String,
+    /// The user messages before: what was said in the same session.
+    pub(crate) earlier: Vec<String>,
 }
 
 type Turns = Arc<Mutex<Vec<Turn>>>;
@@ -82,6 +84,7 @@ async fn complete(State(turns): State<Turns>, body: Bytes) -> Response {
             model: request["model"].as_str().unwrap_or_default().to_owned(),
             system: system_text(&request),
             user: user.clone(),
+            earlier: earlier_texts(&request),
         });
         number
     };
@@ -163,32 +166,38 @@ pub(crate) fn control(text: &str, word: &str) -> Option<u64> {
 }
 
 fn system_text(request: &Value) -> String {
-    texts(request, "system").join("\n")
+    texts(messages(request), "system").join("\n")
 }
 
 /// OpenClaw puts a user message with internal context behind the prompt, so all since the last answer are joined.
 pub(crate) fn user_text(request: &Value) -> String {
-    let empty = Vec::new();
-    let messages = request["messages"].as_array().unwrap_or(&empty);
-    let from = messages
-        .iter()
-        .rposition(|message| message["role"] == "assistant")
-        .map_or(0, |index| index + 1);
-    messages
-        .iter()
-        .skip(from)
-        .filter(|message| message["role"] == "user")
-        .map(|message| text(&message["content"]))
-        .filter(|text| !text.starts_with("<<<BEGIN_OPENCLAW_INTERNAL"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    let (_, since) = around_last_answer(request);
+    let mut said = texts(since, "user");
+    said.retain(|text| !text.starts_with("<<<BEGIN_OPENCLAW_INTERNAL"));
+    said.join("\n")
 }
 
-fn texts(request: &Value, role: &str) -> Vec<String> {
-    request["messages"]
-        .as_array()
-        .into_iter()
-        .flatten()
+fn earlier_texts(request: &Value) -> Vec<String> {
+    let (before, _) = around_last_answer(request);
+    texts(before, "user")
+}
+
+/// The messages up to the last answer, and those after it.
+fn around_last_answer(request: &Value) -> (&[Value], &[Value]) {
+    let messages = messages(request);
+    let last = messages
+        .iter()
+        .rposition(|message| message["role"] == "assistant");
+    messages.split_at(last.map_or(0, |index| index + 1))
+}
+
+fn messages(request: &Value) -> &[Value] {
+    request["messages"].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn texts(messages: &[Value], role: &str) -> Vec<String> {
+    messages
+        .iter()
         .filter(|message| message["role"] == role)
         .map(|message| text(&message["content"]))
         .collect()

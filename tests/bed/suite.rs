@@ -1,10 +1,12 @@
 //! `bed test`: the whole test suite on one control plane, and what can only be judged when all of it has run.
 //!
-//! That is the operator's rights: nothing that it asked for was forbidden, and nothing that the chart grants was never used.
+//! That is the operator's rights: nothing that it asked for was forbidden, and nothing that the chart grants was never used. And that no
+//! secret of any test showed in a log of an operator, or in what one wrote outside of Secrets.
 //!
 //! The whole suite goes in two lanes at once, because most of its time is waiting for gateways.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::{self, ExitCode},
     time::Instant,
@@ -16,16 +18,18 @@ use serde::Deserialize;
 use crate::{
     assembly,
     bed::{
-        audit, chart, description,
+        audit, chart, description, disclosure,
         install::{self, seconds},
         interrupt::{AtEnd, owning},
-        operator,
+        operator, plane,
         process::Start,
         run::Run,
         tools::Tools,
     },
 };
 
+/// The whole suite has more secrets than this; fewer were not found.
+const FEWEST_SECRETS: usize = 100;
 /// Test binaries that start all their parts themselves. They run beside the others.
 const APART: [&str; 2] = ["alone", "crash"];
 
@@ -115,7 +119,9 @@ async fn test(run: &Run, tools: &Tools, arguments: &[String]) -> Result<ExitStat
         return Ok(ExitStatus::Failed(code));
     }
     eprintln!("tests ran in {}", seconds(began.elapsed()));
-    judge_rights(&tools.helm, &base.plane.audit_log(), arguments.is_empty()).await
+    let disclosed = judge_secrets(run, arguments.is_empty())?;
+    let rights = judge_rights(&tools.helm, &base.plane.audit_log(), arguments.is_empty()).await?;
+    Ok(rights.and(disclosed))
 }
 
 impl ExitStatus {
@@ -242,4 +248,41 @@ async fn judge_rights(helm: &Path, audit_log: &Path, whole_suite: bool) -> Resul
         eprintln!("{fault}");
     }
     Ok(ExitStatus::Failed(1))
+}
+
+/// Looks for the secrets of all planes in what operators logged and wrote.
+fn judge_secrets(run: &Run, whole_suite: bool) -> Result<ExitStatus> {
+    let audit_logs = plane::audit_logs(run)?;
+    let mut secrets = BTreeSet::new();
+    for log in &audit_logs {
+        secrets.extend(disclosure::secrets(log)?);
+    }
+    let mut faults = Vec::new();
+    if whole_suite && secrets.len() < FEWEST_SECRETS {
+        faults.push(format!("only {} secrets to look for", secrets.len()));
+    }
+    for log in &audit_logs {
+        let written = disclosure::written(log, operator::USER, &secrets)?;
+        faults.extend(
+            written
+                .into_iter()
+                .map(|what| format!("a secret stands in: {what}")),
+        );
+    }
+    for log in operator::logs(run)? {
+        let lines = disclosure::logged(&log, &secrets)?;
+        if !lines.is_empty() {
+            let log = log.display();
+            faults.push(format!("a secret stands in {log}, lines {lines:?}"));
+        }
+    }
+    for fault in &faults {
+        eprintln!("{fault}");
+    }
+    eprintln!("{} secrets were looked for.", secrets.len());
+    Ok(if faults.is_empty() {
+        ExitStatus::Passed
+    } else {
+        ExitStatus::Failed(1)
+    })
 }

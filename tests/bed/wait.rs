@@ -183,3 +183,20 @@ pub(crate) async fn until_file(
     }
     Ok(())
 }
+
+/// Asks again and again whether something holds that tells nobody when it does.
+pub(crate) async fn until_true(
+    limit: Duration,
+    what: &str,
+    holds: impl AsyncFn() -> bool,
+) -> Result<()> {
+    let held = async {
+        while !holds().await {
+            tokio::time::sleep(INTERVAL).await;
+        }
+    };
+    if tokio::time::timeout(limit, held).await.is_err() {
+        bail!("waited {} s for: {what}", limit.as_secs());
+    }
+    Ok(())
+}

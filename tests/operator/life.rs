@@ -1,17 +1,24 @@
 //! What an agent does: it is woken, its session is called and begun anew, and it is online while the gateway tells of it.
 
+use std::collections::BTreeSet;
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
 use kube::api::{Patch, PatchParams};
-use mission_operator::api::{Agent, annotation::WAKE};
+use mission_operator::api::{Agent, annotation::WAKE, wake::WakeStatus};
 use serde_json::{Value, json};
 
 use crate::{
     bed::{
         gateway::Gateway,
         provider::{self, Turn},
+        wait::until_true,
     },
     gateways::{beating, rpc, shared},
     team::{Team, agent_id, says},
-    world::{nonce, run, world},
+    world::{PATIENCE, nonce, run, world},
 };
 
 /// What the model was asked by the agent whose SOUL.md says `soul`.
@@ -22,6 +29,13 @@ async fn turns(soul: &str) -> Vec<Turn> {
         .into_iter()
         .filter(|turn| turn.system.contains(soul))
         .collect()
+}
+
+/// Waits until the model was asked so often by the agent whose SOUL.md says `soul`.
+async fn until_asked(soul: &str, times: usize) {
+    let asked = async || turns(soul).await.len() >= times;
+    let what = format!("the model is asked {times} times");
+    until_true(PATIENCE, &what, asked).await.unwrap();
 }
 
 /// The main session of the agent, as the gateway describes it.
@@ -52,6 +66,25 @@ fn spec(soul: &str, rest: &Value) -> Value {
         .unwrap()
         .extend(rest.as_object().unwrap().clone());
     spec
+}
+
+/// Waits until the agent has answered to the wake-up of this cause.
+async fn woken(team: &Team, name: &str, cause: &str) -> Agent {
+    team.until(name, &format!("woken by {cause}"), |agent: &Agent| {
+        wake(agent).is_some_and(|wake| wake.cause == cause && wake.done)
+    })
+    .await
+}
+
+/// Wakes the agent with a message and waits until it has answered.
+async fn ask(team: &Team, name: &str, cause: &str, message: &str) {
+    team.patch_spec::<Agent>(name, json!({"wake": {"now": cause, "message": message}}))
+        .await;
+    woken(team, name, cause).await;
+}
+
+fn wake(agent: &Agent) -> Option<&WakeStatus> {
+    agent.status.as_ref()?.wake.as_ref()
 }
 
 #[test]
@@ -87,19 +120,89 @@ fn a_new_agent_is_woken_once_and_again_for_each_new_value() {
             .patch("sleeper", &PatchParams::default(), &Patch::Merge(annotated))
             .await
             .unwrap();
-        let agent: Agent = team
-            .until("sleeper", "woken again", |agent: &Agent| {
-                let wake = agent
-                    .status
-                    .as_ref()
-                    .and_then(|status| status.wake.as_ref());
-                wake.is_some_and(|wake| wake.cause == "x" && wake.done)
-            })
-            .await;
+        let agent = woken(&team, "sleeper", "x").await;
         assert!(says(&agent, "Woken", "True", "Woken"));
         team.reconcile_now::<Agent>("sleeper").await;
         team.ready::<Agent>("sleeper").await;
         assert_eq!(turns(&soul).await.len(), 2);
+    });
+}
+
+#[test]
+fn an_agent_that_does_not_answer_is_told_four_times_and_then_given_up() {
+    run(async {
+        let team = Team::on(shared().await, "life-deaf").await;
+        let soul = format!("Soul of {}.", nonce());
+        // The provider refuses the turn, so that there is no sign of life.
+        let rest = json!({"wake": {"message": "FAIL:400 Good morning."}});
+        team.apply_spec::<Agent>("deaf", spec(&soul, &rest)).await;
+        for (attempt, minutes) in [(1, 2), (2, 5), (3, 15), (4, 15)] {
+            let what = format!("told {attempt} times");
+            team.until("deaf", &what, |agent: &Agent| {
+                let wake = wake(agent);
+                wake.is_some_and(|wake| wake.attempts == attempt && !wake.done)
+            })
+            .await;
+            until_asked(&soul, usize::try_from(attempt).unwrap()).await;
+            // The time that the operator waits passes: what it was told last is so long ago.
+            let ago = Timestamp::now() - SignedDuration::from_mins(minutes);
+            let past = json!({"status": {"wake": {"lastTime": Time(ago)}}});
+            let api = team.api::<Agent>();
+            api.patch_status("deaf", &PatchParams::default(), &Patch::Merge(past))
+                .await
+                .unwrap();
+            team.reconcile_now::<Agent>("deaf").await;
+        }
+        let said = team
+            .told::<Agent>("deaf", "Woken", "False", "WakeGaveUp")
+            .await;
+        assert!(said.contains("wake.now"), "{said}");
+        let note = team.event("deaf", "Warning", "WakeGaveUp").await;
+        assert!(note.contains("no sign of life"), "{note}");
+        team.ready::<Agent>("deaf").await;
+        team.reconcile_now::<Agent>("deaf").await;
+        team.told::<Agent>("deaf", "Woken", "False", "WakeGaveUp")
+            .await;
+        let said: Vec<_> = turns(&soul)
+            .await
+            .into_iter()
+            .filter(|turn| turn.user.contains("Good morning."))
+            .collect();
+        let told = said.iter().map(|turn| &turn.user);
+        assert_eq!(told.collect::<BTreeSet<_>>().len(), 1, "{said:#?}");
+
+        // Another value begins anew.
+        ask(&team, "deaf", "later", "Good evening.").await;
+        team.told::<Agent>("deaf", "Woken", "True", "Woken").await;
+    });
+}
+
+#[test]
+fn an_agent_that_comes_back_after_its_deletion_knows_nothing_and_beats_once() {
+    run(async {
+        let gateway = shared().await;
+        let team = Team::on(gateway, "life-again").await;
+        let soul = format!("Soul of {}.", nonce());
+        let rest = json!({
+            "wake": {"message": "Remember the word turnip."},
+            "heartbeat": {"every": "30m", "checklist": "Count the sheep.", "activeHours": {"start": "00:00", "end": "24:00"}},
+        });
+        team.apply_spec::<Agent>("ghost", spec(&soul, &rest)).await;
+        let agent = woken(&team, "ghost", "provision").await;
+        let id = agent_id(&agent).to_owned();
+        let job = beating(gateway).await[&id].clone();
+        team.delete::<Agent>("ghost").await;
+        assert_eq!(session(gateway, &id).await, Value::Null);
+        assert!(!beating(gateway).await.contains_key(&id));
+        let forced = json!({"id": job, "mode": "force"});
+        let refused = rpc(gateway).await.call("cron.run", forced).await;
+        assert!(refused.is_err(), "{refused:?}");
+
+        team.apply_spec::<Agent>("ghost", spec(&soul, &rest)).await;
+        woken(&team, "ghost", "provision").await;
+        let asked = turns(&soul).await;
+        assert_eq!(asked.len(), 2, "{asked:#?}");
+        assert_eq!(asked[1].earlier, [""; 0], "{asked:#?}");
     });
 }
 
@@ -152,6 +255,11 @@ fn a_session_keeps_its_label_and_begins_anew_once_for_each_new_value() {
         let rest = json!({"session": {"label": "Night shift", "reset": "a"}, "wake": {"message": "Remember the word parsnip."}});
         team.apply_spec::<Agent>("talker", spec(&soul, &rest)).await;
         team.told::<Agent>("talker", "Woken", "True", "Woken").await;
+        // What was said is in the session, as long as it is the same one.
+        ask(&team, "talker", "again", "Which word?").await;
+        let asked = turns(&soul).await;
+        let earlier = asked.last().unwrap().earlier.join("\n");
+        assert!(earlier.contains("parsnip"), "{asked:#?}");
         let agent: Agent = team.ready("talker").await;
         let id = agent_id(&agent).to_owned();
         let before = session(gateway, &id).await;
@@ -176,25 +284,11 @@ fn a_session_keeps_its_label_and_begins_anew_once_for_each_new_value() {
         team.reconcile_now::<Agent>("talker").await;
         team.ready::<Agent>("talker").await;
         assert_eq!(revision(gateway, &after).await, second);
-        team.patch_spec::<Agent>(
-            "talker",
-            json!({"wake": {"now": "1", "message": "Which word?"}}),
-        )
-        .await;
-        team.until("talker", "woken again", |agent: &Agent| {
-            let wake = agent
-                .status
-                .as_ref()
-                .and_then(|status| status.wake.as_ref());
-            wake.is_some_and(|wake| wake.cause == "1" && wake.done)
-        })
-        .await;
+        ask(&team, "talker", "after", "Which word?").await;
         let asked = turns(&soul).await;
         let last = asked.last().unwrap();
-        assert!(
-            last.user.contains("Which word?") && !last.user.contains("parsnip"),
-            "{asked:#?}"
-        );
+        assert!(last.user.contains("Which word?"), "{asked:#?}");
+        assert_eq!(last.earlier, [""; 0], "{asked:#?}");
 
         team.patch_spec::<Agent>("talker", json!({"session": null}))
             .await;

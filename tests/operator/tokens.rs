@@ -1,6 +1,9 @@
 //! Tokens: where they stand, how they are replaced, and what becomes of those that are lost.
 
-use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
+use k8s_openapi::{
+    api::{core::v1::Secret, events::v1::Event},
+    jiff::{SignedDuration, Timestamp},
+};
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams},
@@ -118,6 +121,51 @@ fn a_token_is_replaced_once_for_each_new_value_and_both_hold_until_the_file_is_c
         assert_eq!(recorded["rotate-token"], "x");
         let now = secret(&team, "bearer-token", "there", |_| true).await;
         assert_eq!(token(&now), third);
+    });
+}
+
+#[test]
+fn a_token_that_is_old_enough_is_replaced_by_itself() {
+    run(async {
+        let team = team("token-age").await;
+        let spec = json!({"gatewayRef": {"name": "main"}, "token": {"rotateEvery": "1h"}});
+        team.apply_spec::<Agent>("bearer", spec).await;
+        let agent: Agent = team.ready("bearer").await;
+        let young = secret(&team, "bearer-token", "there", |_| true).await;
+        let first = token(&young);
+        team.reconcile_now::<Agent>("bearer").await;
+        team.ready::<Agent>("bearer").await;
+        let same = secret(&team, "bearer-token", "there", |_| true).await;
+        assert_eq!(token(&same), first);
+        // An hour passes.
+        let name = "mission.openclaw.dev/minted-at";
+        assert!(young.annotations().contains_key(name));
+        let hour_ago = Timestamp::now() - SignedDuration::from_hours(1);
+        let older = json!({"metadata": {"annotations": {name: hour_ago.to_string()}}});
+        let api = secrets(&team).await;
+        api.patch(
+            "bearer-token",
+            &PatchParams::default(),
+            &Patch::Merge(older),
+        )
+        .await
+        .unwrap();
+        team.reconcile_now::<Agent>("bearer").await;
+        let rotated = secret(&team, "bearer-token", "rotated", |secret| {
+            text(secret, "nextToken").is_none() && token(secret) != first
+        })
+        .await;
+        let second = token(&rotated);
+        file_is(&file(&agent, "AGENTS.md"), |text| {
+            text.contains(&second) && !text.contains(&first)
+        })
+        .await;
+        let minted: Timestamp = rotated.annotations()[name].parse().unwrap();
+        assert!(
+            minted > hour_ago + SignedDuration::from_mins(30),
+            "{minted}"
+        );
+        team.event("bearer", "Normal", "TokenRotated").await;
     });
 }
 

@@ -10,6 +10,7 @@ mod bed;
 
 mod audit;
 mod chart;
+mod disclosure;
 mod frames;
 mod gateway;
 mod plane;
