@@ -88,7 +88,8 @@ impl Cost {
         assert!(self.busiest() <= BUSIEST, "{name}: {}", self.busiest());
     }
 
-    /// Requests that were refused with a `Retry-After` of a second, and came again before it was over.
+    /// Requests that were refused with a `Retry-After` of a second, and came again before it was over. Not of those that create something:
+    /// their paths name no object, so that the next object's looks like the same one again.
     fn hasty(&self) -> Vec<&str> {
         let came_again_soon = |n: usize, refused: &Asked| {
             let mut later = self.asked[n + 1..].iter();
@@ -96,7 +97,9 @@ impl Cost {
             again.is_some_and(|again| again.at - refused.at < SECOND)
         };
         let all = self.asked.iter().enumerate();
-        all.filter(|(n, asked)| asked.code == Some(429) && came_again_soon(*n, asked))
+        let refused = all.filter(|(_, it)| it.code == Some(429) && it.call.verb != "create");
+        refused
+            .filter(|(n, asked)| came_again_soon(*n, asked))
             .map(|(_, asked)| asked.line.as_str())
             .collect()
     }

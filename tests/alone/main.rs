@@ -26,6 +26,7 @@ mod kill;
 mod life;
 mod manifest;
 mod outage;
+mod presence;
 mod remote;
 mod restart;
 mod trials;

@@ -172,6 +172,11 @@ impl World {
         format!("http://{}", port::loopback(self.agent_api_port))
     }
 
+    /// Where the model provider of all gateways is.
+    pub(crate) fn provider_url(&self) -> String {
+        self.bed.description.provider.url.clone()
+    }
+
     /// Starts another gateway with this in its config document, and a relay before it.
     pub(crate) async fn gateway_beside(
         &self,

@@ -78,7 +78,7 @@ impl Server {
 }
 
 /// The token that an AGENTS.md holds.
-pub(super) fn token_in(path: &Path) -> Option<String> {
+pub(crate) fn token_in(path: &Path) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     let (_, rest) = text.split_once("\nMISSION_TOKEN='")?;
     Some(rest.split_once('\'')?.0.to_owned())

@@ -4,7 +4,7 @@
 //! `team` is what is declared, `deeds` what happens, `callers` asks all the while whether every agent could call, and `verdict` judges
 //! what is left.
 
-mod callers;
+pub(crate) mod callers;
 mod deeds;
 mod team;
 mod verdict;

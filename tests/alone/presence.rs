@@ -1,0 +1,302 @@
+//! Signs of life: what a fleet that beats costs the API server, what is heard while others are away, and an agent that falls silent.
+
+use std::time::{Duration, Instant};
+
+use mission_operator::api::{Agent, condition};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{
+    bed::{
+        api_proxy::{Fault, Share},
+        provider,
+        wait::until_true,
+    },
+    life::callers::token_in,
+    manifest::{GATEWAY, together},
+    world::{PATIENCE, World, alone, is_ready, say},
+};
+
+/// An Agent that may beat at any hour.
+fn agent(namespace: &str, name: &str, owner: &str, rest: &str) -> String {
+    format!(
+        "apiVersion: mission.openclaw.dev/v1alpha1
+kind: Agent
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  {owner}
+  wake: {{policy: Never}}
+{rest}"
+    )
+}
+
+fn heartbeat(every: &str, checklist: &str) -> String {
+    format!(
+        "  heartbeat: {{every: {every}, checklist: {checklist:?}, activeHours: {{start: \"00:00\", end: \"24:00\"}}}}\n"
+    )
+}
+
+const ON_GATEWAY: &str = "gatewayRef: {name: main}";
+
+/// Applies a team whose agents are told of the API.
+async fn team(world: &World, namespace: &str) {
+    world.apply_team(namespace).await;
+    let url = json!({"spec": {"agentApiUrl": world.agent_api_url()}}).to_string();
+    let kubectl = world.kubectl();
+    let patch = ["patch", "ocgw", GATEWAY, "-n", namespace, "--type=merge"];
+    let patch = [&patch[..], &["-p", &url]].concat();
+    kubectl.run(&patch).await.unwrap();
+}
+
+fn online(agent: &Agent) -> Option<&str> {
+    let conditions = agent.status.iter().flat_map(|status| &status.conditions);
+    let mut online = conditions.filter(|it| it.type_ == condition::ONLINE);
+    online.next().map(|it| it.status.as_str())
+}
+
+/// What an agent does with the token in its own file.
+struct Caller {
+    client: reqwest::Client,
+    api: String,
+    token: String,
+}
+
+impl Caller {
+    fn of(world: &World, namespace: &str, name: &str) -> Self {
+        let file = world.gateway.workspace(&format!("{namespace}_{name}"));
+        Self {
+            client: crate::bed::http::client().unwrap(),
+            api: format!("{}/api/v1/agent", world.agent_api_url()),
+            token: token_in(&file.join("AGENTS.md")).unwrap(),
+        }
+    }
+
+    async fn post(&self, path: &str, body: Value) -> reqwest::Response {
+        let request = self.client.post(format!("{}{path}", self.api));
+        let request = request.header("X-Agent-Token", &self.token);
+        let request = request.header("Content-Type", "application/json");
+        request.body(body.to_string()).send().await.unwrap()
+    }
+
+    async fn beats(&self) {
+        let response = self.post("/heartbeat", json!({})).await;
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+}
+
+/// Has the heartbeats of these agents fire on the gateway, and waits until they have ended well.
+async fn fire(world: &World, ids: &[String]) {
+    let mut rpc = world.gateway.rpc().await.unwrap();
+    let list = json!({"includeDisabled": true});
+    let listed = rpc.call("cron.list", list.clone()).await.unwrap();
+    let jobs = listed["jobs"].as_array().unwrap();
+    let of_agent = |id: &String| jobs.iter().find(|job| job["agentId"] == id.as_str());
+    let began = now_ms();
+    for id in ids {
+        let job = of_agent(id).unwrap_or_else(|| panic!("{id} has no heartbeat: {listed:#}"));
+        let forced = json!({"id": job["id"], "mode": "force"});
+        rpc.call("cron.run", forced).await.unwrap();
+    }
+    let rpc = tokio::sync::Mutex::new(rpc);
+    until_true(PATIENCE, "the heartbeats have ended", async || {
+        let listed = rpc.lock().await.call("cron.list", list.clone()).await;
+        let listed = listed.unwrap();
+        let jobs = listed["jobs"].as_array().unwrap();
+        ids.iter().all(|id| {
+            let job = jobs.iter().find(|job| job["agentId"] == id.as_str());
+            let state = job.map_or(&Value::Null, |job| &job["state"]);
+            state["lastRunAtMs"].as_i64() >= Some(began) && state["lastRunStatus"] == "ok"
+        })
+    })
+    .await
+    .unwrap();
+}
+
+fn now_ms() -> i64 {
+    k8s_openapi::jiff::Timestamp::now().as_millisecond()
+}
+
+#[test]
+fn a_fleet_that_beats_costs_the_api_server_nothing_but_its_first_beats() {
+    const AGENTS: usize = 5;
+    const ROUNDS: usize = 3;
+    alone("beats", async |world| {
+        world.start_operator(&["--resync-interval=5s"]).await;
+        team(world, "beats").await;
+        let names: Vec<_> = (0..AGENTS).map(|n| format!("a{n}")).collect();
+        let beating = heartbeat("10m", "Count the sheep.");
+        let manifests: Vec<_> = names
+            .iter()
+            .map(|name| agent("beats", name, ON_GATEWAY, &beating))
+            .collect();
+        world.apply(&manifests.join("---\n")).await;
+        world.agents_ready(AGENTS).await;
+        world.compared(AGENTS, 1).await;
+        let callers: Vec<_> = names
+            .iter()
+            .map(|name| Caller::of(world, "beats", name))
+            .collect();
+        let ids: Vec<_> = names.iter().map(|name| format!("beats_{name}")).collect();
+
+        let quiet = world.requests().len();
+        for caller in &callers {
+            caller.beats().await;
+        }
+        world
+            .until_agents("all are online", |agents| {
+                agents.iter().all(|agent| online(agent) == Some("True"))
+            })
+            .await;
+        world.compared(AGENTS, 1).await;
+        let first: Vec<_> = world
+            .writes_since(quiet)
+            .into_iter()
+            .filter(|write| write.resource == "agents/status")
+            .collect();
+        assert_eq!(first.len(), AGENTS, "one of each: {first:#?}");
+
+        let (requests, calls) = (world.requests().len(), world.relay.counts());
+        for _ in 0..ROUNDS {
+            for caller in &callers {
+                caller.beats().await;
+            }
+            fire(world, &ids).await;
+        }
+        world.compared(AGENTS, 2).await;
+        assert_eq!(world.writes_since(requests), []);
+        assert_eq!(world.gateway_writes_since(&calls), [].into());
+    });
+}
+
+#[test]
+fn heartbeats_are_taken_while_the_api_server_and_the_gateway_are_away_and_told_later() {
+    alone("afar", async |world| {
+        let proxy = world.proxy_api_server();
+        world.start_operator(&[]).await;
+        team(world, "afar").await;
+        let beating = heartbeat("10m", "Count the sheep.");
+        let board = format!(
+            "apiVersion: mission.openclaw.dev/v1alpha1
+kind: Board
+metadata: {{name: desk, namespace: afar}}
+spec: {{gatewayRef: {{name: {GATEWAY}}}}}
+"
+        );
+        let on_board = "boardRef: {name: desk}";
+        let lead = format!("{beating}  role: Lead\n");
+        world
+            .apply(&together(&[
+                &board,
+                &agent("afar", "lead", on_board, &lead),
+                &agent("afar", "late", on_board, &beating),
+            ]))
+            .await;
+        world.agents_ready(2).await;
+        let (lead, late) = (
+            Caller::of(world, "afar", "lead"),
+            Caller::of(world, "afar", "late"),
+        );
+
+        world.relay.cut();
+        lead.beats().await;
+        let is_online = |name: &'static str| {
+            move |agents: &[&Agent]| {
+                let mut of_name = agents
+                    .iter()
+                    .filter(|agent| agent.metadata.name.as_deref() == Some(name));
+                of_name.any(|agent| online(agent) == Some("True"))
+            }
+        };
+        world
+            .until_agents("the lead is online", is_online("lead"))
+            .await;
+        world.relay.restore();
+        world.gateway_ready("afar").await;
+
+        proxy.inject(|_| true, Share::Every(1), Fault::Drop);
+        proxy.drop_connections();
+        late.beats().await;
+        lead.beats().await;
+        let response = lead.post("/agents", json!({"name": "new"})).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let wait = response.headers()["retry-after"].to_str().unwrap();
+        assert!(wait.parse::<u32>().unwrap() > 0, "{wait}");
+        proxy.heal();
+        world
+            .until_agents("the late one is online", is_online("late"))
+            .await;
+        let made = lead.post("/agents", json!({"name": "new"})).await;
+        assert_eq!(made.status(), StatusCode::CREATED);
+        world.agents_ready(3).await;
+    });
+}
+
+#[test]
+#[ignore = "takes minutes; make trials"]
+fn an_agent_whose_turns_fail_is_offline_after_five_minutes_and_online_again_with_one_that_does_not()
+{
+    alone("silence", async |world| {
+        world.start_operator(&[]).await;
+        team(world, "silence").await;
+        let words = |name: &str| format!("Checklist of {name}.");
+        let beating = |name: &str, more: &str| {
+            let beat = heartbeat("1m", &format!("{more}{}", words(name)));
+            agent("silence", name, ON_GATEWAY, &beat)
+        };
+        let [steady, flaky, goner] = ["steady", "flaky", "goner"];
+        let all = [steady, flaky, goner].map(|name| beating(name, ""));
+        world.apply(&all.join("---\n")).await;
+        world
+            .until_agents("all are online", |agents| {
+                agents.len() == 3
+                    && agents
+                        .iter()
+                        .all(|agent| is_ready(agent) && online(agent) == Some("True"))
+            })
+            .await;
+        let kubectl = world.kubectl();
+        kubectl
+            .run(&["delete", "oca", goner, "-n", "silence"])
+            .await
+            .unwrap();
+        let url = world.provider_url();
+        let asked = async |name: &str| {
+            let turns = provider::turns(&url).await.unwrap();
+            let of_name = turns.iter().filter(|turn| turn.user.contains(&words(name)));
+            of_name.count()
+        };
+        let (gone, beats) = (asked(goner).await, asked(steady).await);
+        assert!(gone > 0, "it has beaten before");
+        let began = Instant::now();
+        world.apply(&beating(flaky, "FAIL:400 ")).await;
+        let of_flaky = |agents: &[&Agent], wanted: &str| {
+            let name = |agent: &&&Agent| agent.metadata.name.as_deref() == Some(flaky);
+            agents
+                .iter()
+                .filter(name)
+                .any(|agent| online(agent) == Some(wanted))
+        };
+        let api = kube::Api::<Agent>::all(world.client.clone());
+        let minutes = Duration::from_mins(8);
+        let offline = crate::bed::wait::wait_for_all(api, "it is offline", minutes, |agents| {
+            of_flaky(agents, "False")
+        });
+        offline.await.unwrap();
+        say(&format!(
+            "offline {:.0} s after its turns began to fail",
+            began.elapsed().as_secs_f64()
+        ));
+        assert!(began.elapsed() > Duration::from_mins(4));
+        assert!(asked(steady).await >= beats + 3, "the other beats on");
+        assert_eq!(asked(goner).await, gone, "a deleted agent beats no more");
+        world
+            .until_agents("the steady one is online", |agents| {
+                agents.iter().any(|agent| online(agent) == Some("True"))
+            })
+            .await;
+        world.apply(&beating(flaky, "")).await;
+        world
+            .until_agents("it is online again", |agents| of_flaky(agents, "True"))
+            .await;
+    });
+}
