@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
-    gateways::{read, shared},
+    bed::gateway::Gateway,
+    gateways::{quiet, read, shared},
     team::{Team, file, gateway_spec, says},
     world::{file_is, run, world},
 };
 
 /// A team whose agents reach the operator.
-async fn team(namespace: &str) -> Team {
-    let gateway = shared().await;
+async fn team(gateway: &Gateway, namespace: &str) -> Team {
     let team = Team::on(gateway, namespace).await;
     let mut spec = gateway_spec(&gateway.url());
     spec["agentApiUrl"] = json!(world().await.operator.agent_api_url());
@@ -54,7 +54,9 @@ fn line<'a>(lines: &'a [String], part: &str) -> &'a str {
 #[test]
 fn every_line_of_a_leads_agents_md_does_in_a_shell_what_it_says() {
     run(async {
-        let team = team("api-lead").await;
+        // Nobody else deletes an agent while one of these is awake.
+        let gateway = quiet().await;
+        let team = team(&gateway, "api-lead").await;
         let board = json!({"gatewayRef": {"name": "main"}, "displayName": "Desk", "lead": {}, "maxAgents": 2,
             "agentDefaults": {"model": "fake/fake-1"}});
         team.apply_spec::<Board>("desk", board).await;
@@ -106,13 +108,14 @@ fn every_line_of_a_leads_agents_md_does_in_a_shell_what_it_says() {
         let me = &answers[1];
         assert_eq!(me["name"], "desk-lead", "{me:#}");
         assert_eq!(me["role"], "Lead", "{me:#}");
+        team.disband().await;
     });
 }
 
 #[test]
 fn who_may_not_is_told_why_and_learns_nothing_of_others() {
     run(async {
-        let team = team("api-worker").await;
+        let team = team(shared().await, "api-worker").await;
         for (board, lead) in [("desk", "clerk"), ("other", "stranger")] {
             let spec = json!({"gatewayRef": {"name": "main"}, "lead": {}, "maxAgents": 1});
             team.apply_spec::<Board>(board, spec).await;

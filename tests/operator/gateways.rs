@@ -1,4 +1,4 @@
-//! The two gateways of the tests, and what the tests read from them: by a connection of their own and from the disk, never from the
+//! The three gateways of the tests, and what the tests read from them: by a connection of their own and from the disk, never from the
 //! operator.
 
 use std::{collections::BTreeMap, path::Path, time::SystemTime};
@@ -11,6 +11,7 @@ use crate::{
         gateway::{Gateway, GatewayCredential, GatewayOptions},
         rpc::Rpc,
     },
+    team::Team,
     world::world,
 };
 
@@ -19,6 +20,7 @@ pub(crate) const FOREIGN: [&str; 2] = ["main", "scribe"];
 
 static SHARED: OnceCell<Gateway> = OnceCell::const_new();
 static QUIET: OnceCell<Mutex<Gateway>> = OnceCell::const_new();
+static LASTING: OnceCell<Gateway> = OnceCell::const_new();
 
 /// The gateway of the tests that mind only their own agents: `skipBootstrap`, a token. Only the operator writes to it: changes of the
 /// roster that are not coordinated with its deletions make this version of OpenClaw restart itself, again and again.
@@ -53,6 +55,17 @@ pub(crate) async fn quiet() -> MutexGuard<'static, Gateway> {
         })
         .await
         .lock()
+        .await
+}
+
+/// A gateway on which no agent is ever deleted, for tests that wait for turns: a turn fails that begins while the gateway deletes another
+/// agent ("SQLite worker stopped before its result was received: Agent deletion journal changed"). Teams there [stay](Team::stay).
+pub(crate) async fn lasting() -> &'static Gateway {
+    LASTING
+        .get_or_init(|| async {
+            let options = GatewayOptions::new("lasting").configure(with_foreign);
+            world().await.bed.gateway(options).await.unwrap()
+        })
         .await
 }
 

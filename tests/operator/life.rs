@@ -16,7 +16,7 @@ use crate::{
         provider::{self, Turn},
         wait::until_true,
     },
-    gateways::{beating, rpc, shared},
+    gateways::{beating, lasting, quiet, rpc},
     team::{Team, agent_id, says},
     world::{PATIENCE, nonce, run, world},
 };
@@ -90,7 +90,7 @@ fn wake(agent: &Agent) -> Option<&WakeStatus> {
 #[test]
 fn a_new_agent_is_woken_once_and_again_for_each_new_value() {
     run(async {
-        let team = Team::on(shared().await, "life-wake").await;
+        let team = Team::on(lasting().await, "life-wake").await;
         let soul = format!("Soul of {}.", nonce());
         team.apply_spec::<Agent>(
             "sleeper",
@@ -125,13 +125,14 @@ fn a_new_agent_is_woken_once_and_again_for_each_new_value() {
         team.reconcile_now::<Agent>("sleeper").await;
         team.ready::<Agent>("sleeper").await;
         assert_eq!(turns(&soul).await.len(), 2);
+        team.stay();
     });
 }
 
 #[test]
 fn an_agent_that_does_not_answer_is_told_four_times_and_then_given_up() {
     run(async {
-        let team = Team::on(shared().await, "life-deaf").await;
+        let team = Team::on(lasting().await, "life-deaf").await;
         let soul = format!("Soul of {}.", nonce());
         // The provider refuses the turn, so that there is no sign of life.
         let rest = json!({"wake": {"message": "FAIL:400 Good morning."}});
@@ -174,13 +175,14 @@ fn an_agent_that_does_not_answer_is_told_four_times_and_then_given_up() {
         // Another value begins anew.
         ask(&team, "deaf", "later", "Good evening.").await;
         team.told::<Agent>("deaf", "Woken", "True", "Woken").await;
+        team.stay();
     });
 }
 
 #[test]
 fn an_agent_that_comes_back_after_its_deletion_knows_nothing_and_beats_once() {
     run(async {
-        let gateway = shared().await;
+        let gateway = &*quiet().await;
         let team = Team::on(gateway, "life-again").await;
         let soul = format!("Soul of {}.", nonce());
         let rest = json!({
@@ -203,13 +205,14 @@ fn an_agent_that_comes_back_after_its_deletion_knows_nothing_and_beats_once() {
         let asked = turns(&soul).await;
         assert_eq!(asked.len(), 2, "{asked:#?}");
         assert_eq!(asked[1].earlier, [""; 0], "{asked:#?}");
+        team.disband().await;
     });
 }
 
 #[test]
 fn a_heartbeat_shows_the_agent_online_with_its_checklist_before_the_model() {
     run(async {
-        let gateway = shared().await;
+        let gateway = lasting().await;
         let team = Team::on(gateway, "life-online").await;
         let soul = format!("Soul of {}.", nonce());
         let rest = json!({"wake": {"policy": "Never"}, "heartbeat": {"every": "30m", "checklist": "Count the sheep.", "activeHours": {"start": "00:00", "end": "24:00"}}});
@@ -243,13 +246,14 @@ fn a_heartbeat_shows_the_agent_online_with_its_checklist_before_the_model() {
         team.ready::<Agent>("still").await;
         team.told::<Agent>("still", "Online", "Unknown", "NoHeartbeat")
             .await;
+        team.stay();
     });
 }
 
 #[test]
 fn a_session_keeps_its_label_and_begins_anew_once_for_each_new_value() {
     run(async {
-        let gateway = shared().await;
+        let gateway = lasting().await;
         let team = Team::on(gateway, "life-session").await;
         let soul = format!("Soul of {}.", nonce());
         let rest = json!({"session": {"label": "Night shift", "reset": "a"}, "wake": {"message": "Remember the word parsnip."}});
@@ -298,5 +302,6 @@ fn a_session_keeps_its_label_and_begins_anew_once_for_each_new_value() {
         .await;
         let last = session(gateway, &id).await;
         assert!(last["label"].is_null(), "{last:#}");
+        team.stay();
     });
 }

@@ -32,6 +32,7 @@ kind: Agent
 metadata: {name: analyst}
 spec:
   boardRef: {name: research}
+  wake: {policy: Never}
   displayName: "Ana Ly\u017fst \U0001F50E \u5206\u6790"
   identity: {role: Analyst, verbosity: detailed}
   heartbeat: {every: 50m, target: none}

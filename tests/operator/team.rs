@@ -153,12 +153,8 @@ impl Team {
         assert!(outcome.success, "{}", outcome.errors);
     }
 
-    /// `kubectl apply` of one object with this spec. An Agent that does not say when it is woken is not: a turn costs a gateway seconds,
-    /// and the first one of each agent ten, for which other tests would have to wait.
-    pub(crate) async fn apply_spec<K: Kind>(&self, name: &str, mut spec: serde_json::Value) {
-        if K::PLURAL == Agent::PLURAL && spec["wake"].is_null() {
-            spec["wake"] = json!({"policy": "Never"});
-        }
+    /// `kubectl apply` of one object with this spec.
+    pub(crate) async fn apply_spec<K: Kind>(&self, name: &str, spec: serde_json::Value) {
         self.apply(&manifest::<K>(name, &spec)).await;
     }
 
@@ -200,6 +196,11 @@ impl Team {
         let delete = ["delete", "namespace", &self.namespace, &limit];
         let outcome = self.kubectl(&delete, "").await;
         assert!(outcome.success, "{}", outcome.errors);
+    }
+
+    /// Leaves the namespace and all that is in it where they are.
+    pub(crate) fn stay(self) {
+        std::mem::forget(self);
     }
 
     /// The objects of a kind.
@@ -326,8 +327,13 @@ pub(crate) fn gateway_spec(url: &str) -> serde_json::Value {
     json!({"url": url, "auth": {"tokenSecretRef": {"name": "openclaw", "key": "token"}}})
 }
 
-/// A manifest as JSON, which is YAML.
+/// A manifest as JSON, which is YAML. An Agent that does not say when it is woken is not: a turn costs a gateway seconds, and the first one
+/// of each agent ten, for which other tests would have to wait.
 pub(crate) fn manifest<K: Kind>(name: &str, spec: &serde_json::Value) -> String {
+    let mut spec = spec.clone();
+    if K::PLURAL == Agent::PLURAL && spec["wake"].is_null() {
+        spec["wake"] = json!({"policy": "Never"});
+    }
     json!({
         "apiVersion": K::api_version(&()),
         "kind": K::kind(&()),
