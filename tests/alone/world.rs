@@ -90,7 +90,9 @@ pub(crate) fn alone_for(
         .unwrap();
     runtime.block_on(async {
         let _place = PLACES.acquire().await.unwrap();
-        let options = GatewayOptions::new(name).configure(configure);
+        let options = GatewayOptions::new(name)
+            .without_plugins()
+            .configure(configure);
         let mut world = World::start(name, options).await.unwrap();
         let tested = tokio::time::timeout(limit, test(&mut world));
         let ended = AssertUnwindSafe(tested).catch_unwind().await;
@@ -183,7 +185,9 @@ impl World {
         name: &str,
         configure: fn(&mut Value),
     ) -> (Arc<Gateway>, Relay) {
-        let options = GatewayOptions::new(name).configure(configure);
+        let options = GatewayOptions::new(name)
+            .without_plugins()
+            .configure(configure);
         let gateway = self.bed.gateway(options).await.unwrap();
         crate::foreign::write_files(&gateway).unwrap();
         let relay = Relay::start(gateway.port()).unwrap();

@@ -39,6 +39,7 @@ async fn while_they_write(world: &World, theirs: Value) {
 fn the_whole_document_is_written_then_and_all_of_others_stays_byte_for_byte() {
     run(async {
         let options = GatewayOptions::new("beaten")
+            .without_plugins()
             .configure(delicate)
             .env("SPARE_KEY", "the-spare-key");
         let world = World::start(options).await;
@@ -93,6 +94,7 @@ fn the_whole_document_is_written_then_and_all_of_others_stays_byte_for_byte() {
 fn a_document_that_is_put_together_from_several_files_is_only_ever_patched() {
     run(async {
         let options = GatewayOptions::new("beaten-include")
+            .without_plugins()
             .configure(with_include)
             .file("tools.json", TOOLS);
         let world = World::start(options).await;

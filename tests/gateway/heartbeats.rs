@@ -11,7 +11,7 @@ use crate::world::{World, run, wish, wish_with};
 #[test]
 fn main_goes_on_beating_when_our_first_heartbeat_comes_and_is_as_before_when_ours_have_gone() {
     run(async {
-        let world = World::start(GatewayOptions::new("link-heartbeats")).await;
+        let world = World::start(GatewayOptions::new("link-heartbeats").without_plugins()).await;
         let writer = world.writer();
         let main: BTreeSet<String> = ["main".to_owned()].into();
         // An agent of ours without heartbeat brings the gateway to write what it pins for main itself.

@@ -17,6 +17,7 @@ fn a_restarted_gateway_is_found_again_by_itself_and_known_for_another_process() 
         let secret = "test-password-0123456789";
         let world = World::start(
             GatewayOptions::new("link-restart")
+                .without_plugins()
                 .credential(GatewayCredential::Password(secret.to_owned())),
         )
         .await;

@@ -25,7 +25,7 @@ static OWN_CERTIFICATE: OnceCell<Gateway> = OnceCell::const_new();
 async fn own_certificate() -> &'static Gateway {
     OWN_CERTIFICATE
         .get_or_init(|| async {
-            let options = GatewayOptions::new("link-tls").tls(None);
+            let options = GatewayOptions::new("link-tls").without_plugins().tls(None);
             Bed::from_env().gateway(options).await.unwrap()
         })
         .await
@@ -103,7 +103,9 @@ fn a_certificate_from_a_ca_is_taken_for_the_name_that_it_carries_and_from_that_c
         let ca = Authority::new().unwrap();
         let files = tempfile::tempdir().unwrap();
         let pair = ca.certificate(NAME, files.path()).unwrap();
-        let options = GatewayOptions::new("link-ca").tls(Some(pair));
+        let options = GatewayOptions::new("link-ca")
+            .without_plugins()
+            .tls(Some(pair));
         let gateway = Bed::from_env().gateway(options).await.unwrap();
         let named = |roots: String| TlsOptions {
             trust: Trust::Roots(roots),

@@ -133,14 +133,14 @@ static OWN: OnceCell<AsyncMutex<World>> = OnceCell::const_new();
 /// The gateway of the tests that mind only their own agents.
 pub(crate) async fn shared() -> &'static World {
     SHARED
-        .get_or_init(|| World::start(GatewayOptions::new("link-shared")))
+        .get_or_init(|| World::start(GatewayOptions::new("link-shared").without_plugins()))
         .await
 }
 
 /// A gateway that nobody else uses meanwhile.
 pub(crate) async fn own() -> MutexGuard<'static, World> {
     OWN.get_or_init(|| async {
-        AsyncMutex::new(World::start(GatewayOptions::new("link-own")).await)
+        AsyncMutex::new(World::start(GatewayOptions::new("link-own").without_plugins()).await)
     })
     .await
     .lock()

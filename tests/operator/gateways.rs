@@ -11,7 +11,6 @@ use crate::{
         gateway::{Gateway, GatewayCredential, GatewayOptions},
         rpc::Rpc,
     },
-    team::Team,
     world::world,
 };
 
@@ -27,15 +26,17 @@ static LASTING: OnceCell<Gateway> = OnceCell::const_new();
 pub(crate) async fn shared() -> &'static Gateway {
     SHARED
         .get_or_init(|| async {
-            let options = GatewayOptions::new("operator-shared").configure(|config| {
-                with_foreign(config);
-                // With a block of its own: nobody is silenced by the first of ours.
-                config["agents"]["entries"]["watchman"] = json!({
-                    "name": "Night Watch",
-                    "model": "fake/fake-1",
-                    "heartbeat": {"every": "3h", "target": "none"},
+            let options = GatewayOptions::new("operator-shared")
+                .without_plugins()
+                .configure(|config| {
+                    with_foreign(config);
+                    // With a block of its own: nobody is silenced by the first of ours.
+                    config["agents"]["entries"]["watchman"] = json!({
+                        "name": "Night Watch",
+                        "model": "fake/fake-1",
+                        "heartbeat": {"every": "3h", "target": "none"},
+                    });
                 });
-            });
             world().await.bed.gateway(options).await.unwrap()
         })
         .await
@@ -59,11 +60,13 @@ pub(crate) async fn quiet() -> MutexGuard<'static, Gateway> {
 }
 
 /// A gateway on which no agent is ever deleted, for tests that wait for turns: a turn fails that begins while the gateway deletes another
-/// agent ("SQLite worker stopped before its result was received: Agent deletion journal changed"). Teams there [stay](Team::stay).
+/// agent ("SQLite worker stopped before its result was received: Agent deletion journal changed"). Teams there [stay](crate::team::Team::stay).
 pub(crate) async fn lasting() -> &'static Gateway {
     LASTING
         .get_or_init(|| async {
-            let options = GatewayOptions::new("lasting").configure(with_foreign);
+            let options = GatewayOptions::new("lasting")
+                .without_plugins()
+                .configure(with_foreign);
             world().await.bed.gateway(options).await.unwrap()
         })
         .await

@@ -191,7 +191,9 @@ fn a_gateway_with_tls_is_known_by_its_pin_or_by_the_ca_in_a_secret() {
         let pair = authority.certificate(NAME, files.path()).unwrap();
         let certificate = CertificateDer::from_pem_file(&pair.certificate).unwrap();
         let pin = HEXLOWER.encode(&Sha256::digest(&certificate));
-        let options = GatewayOptions::new("operator-tls").tls(Some(pair));
+        let options = GatewayOptions::new("operator-tls")
+            .without_plugins()
+            .tls(Some(pair));
         let gateway = world().await.bed.gateway(options).await.unwrap();
 
         let team = Team::bare("afar-tls").await;
