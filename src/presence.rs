@@ -3,12 +3,15 @@
 //! Kept in memory only, shared by the API that agents call and by the controllers. What follows from it is decided in `plan`.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 use tokio::sync::mpsc;
+
+use crate::api::Agent;
 
 /// The `Agent` object that a sign of life, or a token, belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +22,18 @@ pub struct AgentKey {
     pub name: String,
     /// Its uid.
     pub uid: String,
+}
+
+impl AgentKey {
+    /// Of this object.
+    #[must_use]
+    pub fn of(agent: &Agent) -> Self {
+        Self {
+            namespace: agent.namespace().unwrap_or_default(),
+            name: agent.name_any(),
+            uid: agent.uid().unwrap_or_default(),
+        }
+    }
 }
 
 /// What is known of one agent.
@@ -130,6 +145,12 @@ impl Presence {
             .iter()
             .filter_map(|(agent, known)| Some((agent.clone(), known.last?)));
         heard.collect()
+    }
+
+    /// Uids of all agents of which anything is known.
+    #[must_use]
+    pub fn uids(&self) -> HashSet<String> {
+        self.lock().keys().map(|agent| agent.uid.clone()).collect()
     }
 
     /// Forgets an agent that is gone.
