@@ -42,6 +42,9 @@ pub enum Found {
     NotReadYet,
 }
 
+/// The Agents on the Board of this namespace and name, from an index: a call costs what its own Board has, and not the fleet.
+pub type AgentsOfBoard = Arc<dyn Fn(&str, &str) -> Vec<Arc<Agent>> + Send + Sync>;
+
 /// The objects, and the client to change them with.
 #[derive(Clone)]
 pub struct Objects {
@@ -49,6 +52,8 @@ pub struct Objects {
     pub agents: Store<Agent>,
     /// All Boards.
     pub boards: Store<Board>,
+    /// Who is on a Board.
+    pub agents_of_board: AgentsOfBoard,
     /// The API server.
     pub client: Client,
 }
@@ -388,7 +393,10 @@ mod tests {
         assert!(directory.uids().is_empty());
         directory.set_tokens(&key("a"), []);
         assert!(directory.news(&key("b"), &[]).is_empty());
-        assert_eq!(directory.uids(), HashSet::from(["a", "b"].map(str::to_owned)));
+        assert_eq!(
+            directory.uids(),
+            HashSet::from(["a", "b"].map(str::to_owned))
+        );
         directory.forget("a");
         directory.forget("b");
         assert!(directory.uids().is_empty());
