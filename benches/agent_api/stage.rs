@@ -94,7 +94,7 @@ impl Stage {
 
     /// Serves them on a thread of its own.
     pub(crate) fn serve(self) -> Result<Server> {
-        // All callers share an address here, as those of one big gateway do; it is counted all the same.
+        // All callers share an address here, as those of one big gateway do. Those without a good token count for it.
         let limits = Limits {
             address: Rate::new(u32::MAX, u32::MAX),
             ..Limits::default()

@@ -177,6 +177,7 @@ fn what_a_lead_asks_for_comes_about_and_what_is_others_stays() {
         let files: Vec<FileSpec> = agents.get("plain").await.unwrap().spec.files;
         assert_eq!(files, theirs.spec.files);
 
+        team.ready::<Agent>("analyst").await;
         let wake = json!({"name": "analyst", "message": "The figures are in."});
         let (status, told) = calls.call("POST", "/wake", wake).await;
         assert_eq!(status, 202, "{told}");

@@ -124,6 +124,7 @@ async fn a_lead_deletes_what_a_lead_added_and_nothing_else() {
     world.server.refuse("GET", 503, &json!({}));
     let told = world.call(LEAD, "DELETE /agents/analyst", "").await;
     assert!(told.detail().contains("applied by a person,"), "{told:?}");
+    world.server.refuse("nothing", 503, &json!({}));
     world.server.asked();
 
     let told = world.call(LEAD, "DELETE /agents/helper", "").await;
