@@ -59,10 +59,13 @@ pub enum Told {
     Unconcerned,
 }
 
+/// Agents by uid, which tells one from another of its name, and by which it is forgotten.
+type All = HashMap<String, (AgentKey, Known)>;
+
 /// When each agent was last heard of. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Presence {
-    known: Arc<Mutex<HashMap<AgentKey, Known>>>,
+    known: Arc<Mutex<All>>,
     turned: mpsc::UnboundedSender<AgentKey>,
 }
 
@@ -81,7 +84,7 @@ impl Presence {
     /// A sign of life at this time. An older one than known changes nothing.
     pub fn seen(&self, agent: &AgentKey, at: Timestamp) {
         let mut all = self.lock();
-        let known = all.entry(agent.clone()).or_default();
+        let known = entry(&mut all, agent);
         if known.last.is_some_and(|last| last >= at) {
             return;
         }
@@ -99,20 +102,20 @@ impl Presence {
     /// A sign of life of which whoever looks at the agent now has read.
     pub fn recall(&self, agent: &AgentKey, at: Timestamp) {
         let mut all = self.lock();
-        let known = all.entry(agent.clone()).or_default();
+        let known = entry(&mut all, agent);
         known.last = known.last.max(Some(at));
     }
 
     /// When the agent was last heard of.
     #[must_use]
     pub fn last_seen(&self, agent: &AgentKey) -> Option<Timestamp> {
-        self.lock().get(agent)?.last
+        self.lock().get(&agent.uid)?.1.last
     }
 
     /// What the status says from now on.
     pub fn told(&self, agent: &AgentKey, told: Told) {
         let mut all = self.lock();
-        let known = all.entry(agent.clone()).or_default();
+        let known = entry(&mut all, agent);
         known.expected = told != Told::Awaited;
         known.window = match told {
             Told::Online(window) => Some(window),
@@ -127,7 +130,7 @@ impl Presence {
     #[must_use]
     pub fn overdue(&self, now: Timestamp) -> Vec<AgentKey> {
         let mut overdue = Vec::new();
-        for (agent, known) in self.lock().iter_mut() {
+        for (agent, known) in self.lock().values_mut() {
             if known.online_until.is_some_and(|until| until <= now) {
                 known.online_until = None;
                 known.window = None;
@@ -142,7 +145,7 @@ impl Presence {
     pub fn all(&self) -> Vec<(AgentKey, Timestamp)> {
         let all = self.lock();
         let heard = all
-            .iter()
+            .values()
             .filter_map(|(agent, known)| Some((agent.clone(), known.last?)));
         heard.collect()
     }
@@ -150,17 +153,24 @@ impl Presence {
     /// Uids of all agents of which anything is known.
     #[must_use]
     pub fn uids(&self) -> HashSet<String> {
-        self.lock().keys().map(|agent| agent.uid.clone()).collect()
+        self.lock().keys().cloned().collect()
     }
 
     /// Forgets an agent that is gone.
     pub fn forget(&self, uid: &str) {
-        self.lock().retain(|agent, _| agent.uid != uid);
+        self.lock().remove(uid);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<AgentKey, Known>> {
+    fn lock(&self) -> MutexGuard<'_, All> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn entry<'a>(all: &'a mut All, agent: &AgentKey) -> &'a mut Known {
+    let (_, known) = all
+        .entry(agent.uid.clone())
+        .or_insert_with(|| (agent.clone(), Known::default()));
+    known
 }
 
 #[cfg(test)]
