@@ -1,6 +1,6 @@
 //! Start, arguments, exit code; nothing else.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
@@ -13,6 +13,7 @@ use mission_operator::{
     server::{
         self, Readiness,
         agent_api::{self, Directory},
+        listen::{self, Bounds},
     },
     settings::Settings,
     telemetry, unwind,
@@ -47,9 +48,15 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on --http-address {}", settings.http_address))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %settings.http_address, "mission-operator starts");
-    let served = axum::serve(listener, server::router(metrics.clone(), readiness.clone()))
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
-    let served = tokio::spawn(served.into_future());
+    let serve = |listener, router| {
+        tokio::spawn(listen::serve(
+            listener,
+            router,
+            Bounds::default(),
+            stop.clone(),
+        ))
+    };
+    let served = serve(listener, server::router(metrics.clone(), readiness.clone()));
     let agents_listener = TcpListener::bind(settings.agent_api_address)
         .await
         .with_context(|| {
@@ -58,11 +65,10 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
                 settings.agent_api_address
             )
         })?;
-    let agent_api = agent_api::router(directory.clone(), metrics.clone())
-        .into_make_service_with_connect_info::<SocketAddr>();
-    let agent_api = axum::serve(agents_listener, agent_api)
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
-    let agent_api = tokio::spawn(agent_api.into_future());
+    let agent_api = serve(
+        agents_listener,
+        agent_api::router(directory.clone(), metrics.clone()),
+    );
     let clients = kube::client::connect().await?;
     let ended = controller::run(
         settings,
@@ -74,8 +80,8 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     )
     .await;
     stop.cancel();
-    served.await??;
-    agent_api.await??;
+    served.await?;
+    agent_api.await?;
     tracing::info!("mission-operator ends");
     Ok(ended?)
 }

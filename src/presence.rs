@@ -3,12 +3,15 @@
 //! Kept in memory only, shared by the API that agents call and by the controllers. What follows from it is decided in `plan`.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 use tokio::sync::mpsc;
+
+use crate::api::Agent;
 
 /// The `Agent` object that a sign of life, or a token, belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +22,18 @@ pub struct AgentKey {
     pub name: String,
     /// Its uid.
     pub uid: String,
+}
+
+impl AgentKey {
+    /// Of this object.
+    #[must_use]
+    pub fn of(agent: &Agent) -> Self {
+        Self {
+            namespace: agent.namespace().unwrap_or_default(),
+            name: agent.name_any(),
+            uid: agent.uid().unwrap_or_default(),
+        }
+    }
 }
 
 /// What is known of one agent.
@@ -44,10 +59,13 @@ pub enum Told {
     Unconcerned,
 }
 
+/// Agents by uid, which tells one from another of its name, and by which it is forgotten.
+type All = HashMap<String, (AgentKey, Known)>;
+
 /// When each agent was last heard of. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Presence {
-    known: Arc<Mutex<HashMap<AgentKey, Known>>>,
+    known: Arc<Mutex<All>>,
     turned: mpsc::UnboundedSender<AgentKey>,
 }
 
@@ -66,7 +84,7 @@ impl Presence {
     /// A sign of life at this time. An older one than known changes nothing.
     pub fn seen(&self, agent: &AgentKey, at: Timestamp) {
         let mut all = self.lock();
-        let known = all.entry(agent.clone()).or_default();
+        let known = entry(&mut all, agent);
         if known.last.is_some_and(|last| last >= at) {
             return;
         }
@@ -84,20 +102,20 @@ impl Presence {
     /// A sign of life of which whoever looks at the agent now has read.
     pub fn recall(&self, agent: &AgentKey, at: Timestamp) {
         let mut all = self.lock();
-        let known = all.entry(agent.clone()).or_default();
+        let known = entry(&mut all, agent);
         known.last = known.last.max(Some(at));
     }
 
     /// When the agent was last heard of.
     #[must_use]
     pub fn last_seen(&self, agent: &AgentKey) -> Option<Timestamp> {
-        self.lock().get(agent)?.last
+        self.lock().get(&agent.uid)?.1.last
     }
 
     /// What the status says from now on.
     pub fn told(&self, agent: &AgentKey, told: Told) {
         let mut all = self.lock();
-        let known = all.entry(agent.clone()).or_default();
+        let known = entry(&mut all, agent);
         known.expected = told != Told::Awaited;
         known.window = match told {
             Told::Online(window) => Some(window),
@@ -112,7 +130,7 @@ impl Presence {
     #[must_use]
     pub fn overdue(&self, now: Timestamp) -> Vec<AgentKey> {
         let mut overdue = Vec::new();
-        for (agent, known) in self.lock().iter_mut() {
+        for (agent, known) in self.lock().values_mut() {
             if known.online_until.is_some_and(|until| until <= now) {
                 known.online_until = None;
                 known.window = None;
@@ -127,19 +145,32 @@ impl Presence {
     pub fn all(&self) -> Vec<(AgentKey, Timestamp)> {
         let all = self.lock();
         let heard = all
-            .iter()
+            .values()
             .filter_map(|(agent, known)| Some((agent.clone(), known.last?)));
         heard.collect()
     }
 
-    /// Forgets an agent that is gone.
-    pub fn forget(&self, uid: &str) {
-        self.lock().retain(|agent, _| agent.uid != uid);
+    /// Uids of all agents of which anything is known.
+    #[must_use]
+    pub fn uids(&self) -> HashSet<String> {
+        self.lock().keys().cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<AgentKey, Known>> {
+    /// Forgets an agent that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, All> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn entry<'a>(all: &'a mut All, agent: &AgentKey) -> &'a mut Known {
+    let (_, known) = all
+        .entry(agent.uid.clone())
+        .or_insert_with(|| (agent.clone(), Known::default()));
+    known
 }
 
 #[cfg(test)]

@@ -139,9 +139,11 @@ pub async fn run(
     };
     let with_tokens = agents.iter().filter(|agent| has_token(agent));
     directory.expect_tokens(with_tokens.filter_map(|agent| agent.uid()));
+    let known = Arc::clone(&world);
     directory.open(Objects {
         agents: world.agents.clone(),
         boards: world.boards.clone(),
+        agents_of_board: Arc::new(move |namespace, name| known.agents_of_board(namespace, name)),
         client: context.clients.request.clone(),
     });
     tokio::spawn(watches.run_until_cancelled_owned(presence::follow(Arc::clone(&context), turned)));

@@ -2,7 +2,7 @@
 //!
 //! What they mean is decided in `plan::presence`; an Agent that is heard of as expected costs nothing here.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
@@ -13,11 +13,18 @@ use crate::{api::Agent, controller::context::Context, presence::AgentKey};
 /// How often it is looked for agents that fell silent: a small part of the shortest time after which one counts as offline.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// How often it is looked for what is kept of Agents that are gone. Those that our finalizer held are forgotten as they go; these went without
+/// it.
+const PRUNE: Duration = Duration::from_mins(1);
+
 /// Has Agents looked at that came back or fell silent.
 pub(super) async fn follow(context: Arc<Context>, mut turned: mpsc::UnboundedReceiver<AgentKey>) {
     let presence = context.directory.presence();
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut prune = tokio::time::interval(PRUNE);
+    prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut missed = HashSet::new();
     loop {
         let agents = tokio::select! {
             agent = turned.recv() => match agent {
@@ -25,8 +32,19 @@ pub(super) async fn follow(context: Arc<Context>, mut turned: mpsc::UnboundedRec
                 None => return,
             },
             _ = sweep.tick() => {
-                context.directory.expect_only(|uid| is_there(&context, uid));
+                if context.directory.awaits_tokens() {
+                    context.directory.expect_only(&uids(&context));
+                }
                 presence.overdue(Timestamp::now())
+            }
+            _ = prune.tick() => {
+                // What is known is looked at first: who was known before the objects were read was among them, if it is there.
+                let mut known = context.directory.uids();
+                known.extend(presence.uids());
+                for uid in gone(&mut missed, known, &uids(&context)) {
+                    context.forget_agent(&uid);
+                }
+                continue;
             }
         };
         context.world.touch_agents(agents.iter().map(reference));
@@ -49,20 +67,51 @@ pub(super) fn heard(context: &Context, gateway_uid: &str, agent_id: &str) {
 
 /// The Agent as the tables of presence and tokens name it.
 pub(super) fn key(agent: &Agent) -> AgentKey {
-    AgentKey {
-        namespace: agent.namespace().unwrap_or_default(),
-        name: agent.name_any(),
-        uid: agent.uid().unwrap_or_default(),
-    }
+    AgentKey::of(agent)
 }
 
 fn reference(agent: &AgentKey) -> ObjectRef<Agent> {
     ObjectRef::new(&agent.name).within(&agent.namespace)
 }
 
-fn is_there(context: &Context, uid: &str) -> bool {
+/// The uids of all Agents that are there.
+fn uids(context: &Context) -> HashSet<String> {
     let agents = context.world.agents.state();
-    agents
-        .iter()
-        .any(|agent| agent.uid().as_deref() == Some(uid))
+    agents.iter().filter_map(|agent| agent.uid()).collect()
+}
+
+/// Who of the `known` is gone: not `there` now, and `missed` at the look before. A list after an interruption may be older than what the
+/// watch has told, so one look alone says nothing.
+fn gone(
+    missed: &mut HashSet<String>,
+    known: HashSet<String>,
+    there: &HashSet<String>,
+) -> HashSet<String> {
+    let (gone, first): (HashSet<_>, HashSet<_>) = known
+        .into_iter()
+        .filter(|uid| !there.contains(uid))
+        .partition(|uid| missed.contains(uid));
+    *missed = first;
+    gone
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_missed_once_is_kept_and_who_is_missed_twice_is_gone() {
+        let set = |uids: &[&str]| -> HashSet<String> {
+            uids.iter().map(|uid| (*uid).to_owned()).collect()
+        };
+        let mut missed = HashSet::new();
+        let known = || set(&["here", "blinked", "went"]);
+        assert!(gone(&mut missed, known(), &known()).is_empty());
+        assert!(gone(&mut missed, known(), &set(&["here"])).is_empty());
+        let there = set(&["here", "blinked"]);
+        assert_eq!(gone(&mut missed, known(), &there), set(&["went"]));
+        // Back in between, it is missed for the first time again.
+        let known = || set(&["here", "blinked"]);
+        assert!(gone(&mut missed, known(), &set(&["here"])).is_empty());
+    }
 }

@@ -136,7 +136,9 @@ impl Operation {
             }
             Self::SetSoul => "Replaces the SOUL.md of a worker that was added by a lead.",
             Self::Wake => "Wakes an agent of your board, with a message for it.",
-            Self::DeleteAgent => "Removes a worker that was added by a lead, with its files.",
+            Self::DeleteAgent => {
+                "Removes a worker that was added by a lead; its deletionPolicy says what becomes of its files."
+            }
         }
     }
 

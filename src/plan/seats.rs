@@ -207,7 +207,9 @@ fn refused(agent: &Agent) -> Option<Reason> {
         .and_then(|accepted| Reason::parse(&accepted.reason))
 }
 
-fn display_name(agent: &Agent) -> String {
+/// The name for people.
+#[must_use]
+pub fn display_name(agent: &Agent) -> String {
     let name = agent.spec.display_name.clone();
     name.unwrap_or_else(|| agent.name_any())
 }

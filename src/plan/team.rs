@@ -124,34 +124,70 @@ pub fn admit<'a>(
     })
 }
 
-/// Whether a lead added the Agent through the API.
+/// Whether a lead added the Agent through the API, and nobody has taken it over since.
 #[must_use]
-pub fn is_made_by_a_lead(agent: &Agent) -> bool {
+pub fn is_a_leads(agent: &Agent) -> bool {
+    was_added_by_a_lead(agent) && declarer(agent).is_none()
+}
+
+/// Whether a lead added the Agent through the API, whoever has the say over it now.
+#[must_use]
+pub fn was_added_by_a_lead(agent: &Agent) -> bool {
     agent.labels().contains_key(CREATED_BY)
 }
 
-/// Who has the say over an Agent that no lead added, to be read after "it is". The cache keeps no managed fields; an object just read has them.
+/// Whether the Agent is the one that `lead` gets, or got, with this wish: a call that is repeated because its answer was lost finds what
+/// it made.
+#[must_use]
+pub fn is_made_of(agent: &Agent, newcomer: &Newcomer, lead: &str, board: &Board) -> bool {
+    let wanted = object(newcomer, lead, board);
+    let asked = |agent: &Agent| {
+        let spec = &agent.spec;
+        let role = spec.identity.as_ref().and_then(|it| it.role.clone());
+        let names = (
+            agent.metadata.name.clone(),
+            agent.metadata.namespace.clone(),
+        );
+        let said = (spec.display_name.clone(), spec.model.clone(), role);
+        (names, said, spec.role, spec.board_ref.clone())
+    };
+    agent.metadata.deletion_timestamp.is_none()
+        && is_a_leads(agent)
+        && agent.annotations().get(CREATED_BY).map(String::as_str) == Some(lead)
+        && asked(agent) == asked(&wanted)
+        && (!newcomer.has_soul || takes_soul(agent) == Ok(true))
+}
+
+/// Who has the say over an Agent that is no lead's, to be read after "it is". The cache keeps no managed fields; an object just read has them.
 #[must_use]
 pub fn owner(agent: &Agent) -> String {
-    let owners = agent.owner_references();
-    if let Some(owner) = owners.iter().find(|owner| owner.controller == Some(true)) {
-        return format!("declared by {} {}", owner.kind, owner.name);
-    }
-    let annotations = agent.annotations();
-    let labels = agent.labels();
-    if annotations.contains_key("argocd.argoproj.io/tracking-id") {
-        return "applied by Argo CD".to_owned();
-    }
-    if let Some(release) = annotations.get("meta.helm.sh/release-name") {
-        return format!("part of the Helm release {release}");
-    }
-    if let Some(kustomization) = labels.get("kustomize.toolkit.fluxcd.io/name") {
-        return format!("applied by the Flux Kustomization {kustomization}");
+    if let Some(declarer) = declarer(agent) {
+        return declarer;
     }
     match manager(agent, |entry| manages(entry, &["f:spec"])) {
         Some(manager) => format!("applied by a person or program with the field manager {manager}"),
         None => "applied by a person".to_owned(),
     }
+}
+
+/// Who declares the Agent, by the marks that it carries; none on one that a lead added.
+fn declarer(agent: &Agent) -> Option<String> {
+    let owners = agent.owner_references();
+    if let Some(owner) = owners.iter().find(|owner| owner.controller == Some(true)) {
+        return Some(format!("declared by {} {}", owner.kind, owner.name));
+    }
+    let annotations = agent.annotations();
+    let labels = agent.labels();
+    if annotations.contains_key("argocd.argoproj.io/tracking-id")
+        || labels.contains_key("argocd.argoproj.io/instance")
+    {
+        return Some("applied by Argo CD".to_owned());
+    }
+    if let Some(release) = annotations.get("meta.helm.sh/release-name") {
+        return Some(format!("part of the Helm release {release}"));
+    }
+    let kustomization = labels.get("kustomize.toolkit.fluxcd.io/name")?;
+    Some(format!("applied by the Flux Kustomization {kustomization}"))
 }
 
 /// The field manager, not one of ours, that wrote last among those that `wanted` picks.
@@ -181,7 +217,8 @@ pub fn soul_name(agent: &str) -> String {
     names::derived(agent, "soul")
 }
 
-/// The entry of `spec.files` by which the Agent takes its SOUL.md from there.
+/// The entry of `spec.files` by which the Agent takes its SOUL.md from there. With a policy, which a Board would give it otherwise: one that
+/// seeds or ignores would take no text that comes later.
 #[must_use]
 pub fn soul_file(agent: &str) -> FileSpec {
     FileSpec {
@@ -190,19 +227,25 @@ pub fn soul_file(agent: &str) -> FileSpec {
             name: soul_name(agent),
             key: SOUL.to_owned(),
         }),
+        policy: Some(FilePolicy::Enforce),
         ..FileSpec::default()
     }
 }
 
-/// Whether the Agent takes its SOUL.md from there. Errors with who gave it another one, to be read after "is".
+/// Whether the Agent takes its SOUL.md from there, whatever its Board says of such files. Errors with who gave it another one, to be read
+/// after "is".
 pub fn takes_soul(agent: &Agent) -> Result<bool, String> {
-    let wanted = soul_file(&agent.name_any()).config_map_key_ref;
+    let wanted = soul_file(&agent.name_any());
     let Some(file) = agent.spec.files.iter().find(|file| file.name == SOUL) else {
         return Ok(false);
     };
-    let is_written = matches!(file.policy, None | Some(FilePolicy::Enforce));
-    if file.config_map_key_ref == wanted && is_written {
-        return Ok(true);
+    if file.config_map_key_ref == wanted.config_map_key_ref {
+        if file.policy == wanted.policy {
+            return Ok(true);
+        }
+        if file.policy.is_none() {
+            return Ok(false);
+        }
     }
     let key = format!(r#"k:{{"name":"{SOUL}"}}"#);
     let path = ["f:spec", "f:files", key.as_str()];

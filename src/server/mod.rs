@@ -1,7 +1,8 @@
 //! HTTP for people and probes: `/livez`, `/readyz` and `/metrics`; answered from memory only. The API that agents call stands
-//! beside this in [`agent_api`], on a port of its own.
+//! beside this in [`agent_api`], on a port of its own. [`listen`] serves both.
 
 pub mod agent_api;
+pub mod listen;
 
 use std::sync::{
     Arc,

@@ -1,6 +1,6 @@
 //! The calls of a lead on a real API server, with the chart's rights: what its router writes, and what the operator makes of it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use http_body_util::BodyExt as _;
@@ -53,9 +53,12 @@ impl Calls {
             agents: Writer::default(),
             boards: Writer::default(),
         };
+        let agents = calls.agents.as_reader();
         directory.open(Objects {
-            agents: calls.agents.as_reader(),
+            agents: agents.clone(),
             boards: calls.boards.as_reader(),
+            // The namespace has one Board and no Agent without it.
+            agents_of_board: Arc::new(move |_, _| agents.state()),
             client,
         });
         calls.refresh(team).await;
@@ -96,7 +99,9 @@ fn what_a_lead_asks_for_comes_about_and_what_is_others_stays() {
     run(async {
         let gateway = shared().await;
         let team = Team::on(gateway, "calls").await;
-        let board = json!({"gatewayRef": {"name": "main"}, "lead": {}});
+        // The Board's policy for such files is not that of a text that a lead gives.
+        let board = json!({"gatewayRef": {"name": "main"}, "lead": {},
+            "agentDefaults": {"files": [{"name": "SOUL.md", "policy": "Seed"}]}});
         team.apply_spec::<Board>("research", board).await;
         let analyst = json!({"boardRef": {"name": "research"}});
         team.apply_spec::<Agent>("analyst", analyst).await;
@@ -112,7 +117,12 @@ fn what_a_lead_asks_for_comes_about_and_what_is_others_stays() {
         assert_eq!(read(&file(&made, "SOUL.md")), "Verse, {{ always }}.\n");
         let identity = read(&file(&made, "IDENTITY.md"));
         assert!(identity.contains("- Role: Writes verse\n"), "{identity}");
-        let (status, told) = calls.call("POST", "/agents", poet).await;
+        // Repeated, as after an answer that was lost, it is the same one; a name is taken for what is wanted otherwise.
+        let (status, told) = calls.call("POST", "/agents", poet.clone()).await;
+        assert_eq!((status, &told["name"]), (201, &json!("poet")), "{told}");
+        let mut other = poet;
+        other["role"] = json!("Writes prose");
+        let (status, told) = calls.call("POST", "/agents", other).await;
         assert_eq!((status, &told["title"]), (409, &json!("The name is taken")));
 
         // Another text, and the first of one that was added without.
@@ -167,6 +177,7 @@ fn what_a_lead_asks_for_comes_about_and_what_is_others_stays() {
         let files: Vec<FileSpec> = agents.get("plain").await.unwrap().spec.files;
         assert_eq!(files, theirs.spec.files);
 
+        team.ready::<Agent>("analyst").await;
         let wake = json!({"name": "analyst", "message": "The figures are in."});
         let (status, told) = calls.call("POST", "/wake", wake).await;
         assert_eq!(status, 202, "{told}");

@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderMap, header},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
@@ -48,7 +49,7 @@ pub(super) async fn read(
 /// What the body says; `example` is told to whom sends none. No body holds the caller's token: it would be stored where others read it.
 pub(super) fn parse<T: DeserializeOwned>(
     body: &[u8],
-    token: &str,
+    token: &SecretString,
     example: Option<&str>,
 ) -> Result<T, Problem> {
     let example = example.unwrap_or("{}");
@@ -56,6 +57,7 @@ pub(super) fn parse<T: DeserializeOwned>(
         let detail = format!("The body is empty. Send JSON such as {example}");
         return Err(Problem::new(Kind::BadBody, detail));
     }
+    let token = token.expose_secret();
     if !token.is_empty()
         && body
             .windows(token.len())

@@ -11,6 +11,7 @@ use axum::{
     extract::ConnectInfo,
     http::{Extensions, HeaderMap, header, request::Parts},
 };
+use secrecy::SecretString;
 
 use super::{
     Api, Found, Objects,
@@ -36,7 +37,7 @@ pub(super) struct Caller {
     /// Its Board, where it has one that is there.
     pub(super) board: Option<Arc<Board>>,
     pub(super) objects: Objects,
-    pub(super) token: String,
+    pub(super) token: SecretString,
 }
 
 impl Caller {
@@ -65,10 +66,10 @@ impl Caller {
     /// The Agents on the caller's Board.
     pub(super) fn fellows(&self) -> Result<Vec<Arc<Agent>>, Problem> {
         let board = self.board()?;
-        Ok(self
-            .objects
-            .agents
-            .state_filter(|agent| is_on(agent, board)))
+        let mut fellows = (self.objects.agents_of_board)(&self.key.namespace, &board.name_any());
+        // The index follows the cache.
+        fellows.retain(|agent| is_on(agent, board));
+        Ok(fellows)
     }
 
     /// The caller's own name, as it stands on what it makes.
@@ -106,9 +107,33 @@ pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
     Some(token.trim()).filter(|token| !token.is_empty())
 }
 
+/// Whose token comes with a request, which is one more call of that agent; none where there is no token. What no agent answers for is one more
+/// of the address: a call without a good token, or of an agent over its own limit. So no agent keeps the others behind its address out.
+pub(super) fn count(
+    api: &Api,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<Option<Found>, Problem> {
+    let address = address(extensions);
+    let found = token(headers).map(|token| api.directory.find(token));
+    if let Some(Found::Known(key)) = &found {
+        api.gate.by_agent(&key.uid).inspect_err(|_| {
+            api.gate.at_address(address).ok();
+        })?;
+    } else {
+        api.gate.at_address(address)?;
+    }
+    Ok(found)
+}
+
 /// Finds out who calls, and whether it may make calls of this kind.
-pub(super) fn admit(api: &Api, may: agent_api::Caller, parts: &Parts) -> Result<Caller, Problem> {
-    let caller = identify(api, parts)?;
+pub(super) fn admit(
+    api: &Api,
+    may: agent_api::Caller,
+    parts: &Parts,
+    found: Option<Found>,
+) -> Result<Caller, Problem> {
+    let caller = identify(api, parts, found)?;
     match may {
         agent_api::Caller::Anybody | agent_api::Caller::Agent => {}
         agent_api::Caller::Member => {
@@ -123,23 +148,41 @@ pub(super) fn admit(api: &Api, may: agent_api::Caller, parts: &Parts) -> Result<
                 );
                 return Err(Problem::new(Kind::Forbidden, detail));
             }
-            if seats::waits(&caller.agent) {
-                let detail = "Only the agent of role Lead that leads its board may make this call; another one leads yours. Your own record says why (GET /me).";
-                return Err(Problem::new(Kind::Forbidden, detail));
+            leads(&caller)?;
+            if caller.agent.metadata.deletion_timestamp.is_some() {
+                let detail = "You are being deleted, so you change nothing any more.";
+                return Err(Problem::new(Kind::NotNow, detail));
             }
-            caller.board()?;
         }
     }
     Ok(caller)
 }
 
-fn identify(api: &Api, parts: &Parts) -> Result<Caller, Problem> {
+/// Whether the caller is who leads its Board: of several, the one whose seat it is.
+fn leads(caller: &Caller) -> Result<(), Problem> {
+    let fellows = caller.fellows()?;
+    let lead = seats::holder(Role::Lead, fellows.iter().map(AsRef::as_ref));
+    if lead.is_some_and(|lead| lead.metadata.uid.as_ref() == Some(&caller.key.uid)) {
+        return Ok(());
+    }
+    let why = if lead.is_some() || seats::waits(&caller.agent) {
+        "another one leads yours"
+    } else {
+        "you are not accepted as that now"
+    };
+    let detail = format!(
+        "Only the agent of role Lead that leads its board may make this call; {why}. Your own record says more (GET /me)."
+    );
+    Err(Problem::new(Kind::Forbidden, detail))
+}
+
+fn identify(api: &Api, parts: &Parts, found: Option<Found>) -> Result<Caller, Problem> {
     let address = address(&parts.extensions);
     let refuse = |detail: &str| {
         let refused = Problem::new(Kind::Unauthenticated, detail);
         api.gate.failed(address).err().unwrap_or(refused)
     };
-    let Some(token) = token(&parts.headers) else {
+    let (Some(token), Some(found)) = (token(&parts.headers), found) else {
         return Err(refuse(
             "Send your token in the header X-Agent-Token. It stands in your AGENTS.md.",
         ));
@@ -153,12 +196,11 @@ fn identify(api: &Api, parts: &Parts) -> Result<Caller, Problem> {
         let detail = "The operator has just started and does not know all agents yet. Try again.";
         Problem::passing(Kind::NotReady, detail, START)
     };
-    let key = match api.directory.find(token) {
+    let key = match found {
         Found::Known(key) => key,
         Found::Unknown => return Err(unknown()),
         Found::NotReadYet => return Err(starting()),
     };
-    api.gate.by_agent(&key.uid)?;
     let objects = api.directory.objects().ok_or_else(starting)?;
     let own = ObjectRef::new(&key.name).within(&key.namespace);
     let Some(agent) = objects.agents.get(&own) else {
@@ -173,7 +215,7 @@ fn identify(api: &Api, parts: &Parts) -> Result<Caller, Problem> {
         objects.boards.get(&board)
     });
     Ok(Caller {
-        token: token.to_owned(),
+        token: token.into(),
         objects: objects.clone(),
         key,
         agent,

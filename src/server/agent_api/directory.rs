@@ -7,17 +7,26 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use ::kube::{Client, runtime::reflector::Store};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::time::Instant;
 
 use crate::{
     api::{Agent, Board, agent::FileStatus},
     presence::{AgentKey, Presence},
 };
+
+/// How long the tokens that there were at the start are waited for. One Secret that cannot be read would otherwise make every unknown
+/// token "not read yet" for ever.
+const READ_WITHIN: Duration = Duration::from_mins(5);
+
+/// How long a file that was told of as changed is told of again: the answer may not have reached the agent.
+const TOLD_AGAIN: Duration = Duration::from_mins(1);
 
 /// SHA-256 of a token. A token has 256 random bits, so its digest gives nothing away and needs no salt.
 type TokenDigest = [u8; 32];
@@ -33,6 +42,9 @@ pub enum Found {
     NotReadYet,
 }
 
+/// The Agents on the Board of this namespace and name, from an index: a call costs what its own Board has, and not the fleet.
+pub type AgentsOfBoard = Arc<dyn Fn(&str, &str) -> Vec<Arc<Agent>> + Send + Sync>;
+
 /// The objects, and the client to change them with.
 #[derive(Clone)]
 pub struct Objects {
@@ -40,6 +52,8 @@ pub struct Objects {
     pub agents: Store<Agent>,
     /// All Boards.
     pub boards: Store<Board>,
+    /// Who is on a Board.
+    pub agents_of_board: AgentsOfBoard,
     /// The API server.
     pub client: Client,
 }
@@ -50,14 +64,26 @@ struct Tokens {
     digests: HashMap<String, HashSet<TokenDigest>>,
 }
 
+/// Agents whose tokens were not read since the start, by uid, and since when they are waited for.
+struct Unread {
+    agents: HashSet<String>,
+    since: Instant,
+}
+
+/// A file as an agent was told of it, and when it was first.
+struct ToldOf {
+    seen: u64,
+    since: Instant,
+}
+
 struct Inner {
     tokens: RwLock<Tokens>,
-    /// Agents whose tokens were not read since the start.
-    unread: Mutex<Option<HashSet<String>>>,
+    unread: Mutex<Option<Unread>>,
     all_read: AtomicBool,
     objects: OnceLock<Objects>,
     presence: Presence,
-    told: Mutex<HashMap<String, Vec<u64>>>,
+    /// Files by the uid of their agent and their name.
+    told: Mutex<HashMap<String, HashMap<String, ToldOf>>>,
     hasher: RandomState,
 }
 
@@ -113,41 +139,68 @@ impl Directory {
     /// Says which Agents have tokens at the start, by uid. Once those of all of them were read, an unknown token is nobody's.
     pub fn expect_tokens(&self, uids: impl IntoIterator<Item = String>) {
         let mut unread = self.unread();
-        *unread = Some(uids.into_iter().collect());
+        let agents = uids.into_iter().collect();
+        *unread = Some(Unread {
+            agents,
+            since: Instant::now(),
+        });
         self.note(unread.as_ref());
     }
 
-    /// Expects no tokens any more of Agents that are gone.
-    pub fn expect_only(&self, is_there: impl Fn(&str) -> bool) {
-        if self.0.all_read.load(Ordering::Acquire) {
-            return;
-        }
+    /// Whether tokens that there were at the start are waited for.
+    #[must_use]
+    pub fn awaits_tokens(&self) -> bool {
+        !self.0.all_read.load(Ordering::Acquire)
+    }
+
+    /// Expects no tokens any more of Agents that are not there, and none of anybody when they were waited for long enough.
+    pub fn expect_only(&self, there: &HashSet<String>) {
         let mut unread = self.unread();
         if let Some(unread) = unread.as_mut() {
-            unread.retain(|uid| is_there(uid));
+            unread.agents.retain(|uid| there.contains(uid));
+            if unread.since.elapsed() >= READ_WITHIN && !unread.agents.is_empty() {
+                let (agents, first) = (unread.agents.len(), unread.agents.iter().next());
+                tracing::warn!(
+                    agents,
+                    first,
+                    "tokens of some Agents could not be read since the start; until they are, their calls are answered as those of nobody. The status of these Agents says what is wrong"
+                );
+                unread.agents.clear();
+            }
         }
         self.note(unread.as_ref());
     }
 
     fn was_read(&self, uid: &str) {
-        if self.0.all_read.load(Ordering::Acquire) {
+        if !self.awaits_tokens() {
             return;
         }
         let mut unread = self.unread();
         if let Some(unread) = unread.as_mut() {
-            unread.remove(uid);
+            unread.agents.remove(uid);
         }
         self.note(unread.as_ref());
     }
 
-    fn note(&self, unread: Option<&HashSet<String>>) {
-        if unread.is_some_and(HashSet::is_empty) {
+    fn note(&self, unread: Option<&Unread>) {
+        if unread.is_some_and(|unread| unread.agents.is_empty()) {
             self.0.all_read.store(true, Ordering::Release);
         }
     }
 
-    fn unread(&self) -> MutexGuard<'_, Option<HashSet<String>>> {
+    fn unread(&self) -> MutexGuard<'_, Option<Unread>> {
         self.0.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Uids of all Agents of which anything is kept here.
+    #[must_use]
+    pub fn uids(&self) -> HashSet<String> {
+        let told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut uids: HashSet<_> = told.keys().cloned().collect();
+        drop(told);
+        let tokens = self.0.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        uids.extend(tokens.digests.keys().cloned());
+        uids
     }
 
     /// From now on exactly these tokens are the agent's.
@@ -177,42 +230,37 @@ impl Directory {
         self.was_read(&agent.uid);
     }
 
-    /// Which of the agent's files are not as they were when this was asked last; all of them, when it is asked for the first time.
+    /// Which of the agent's files are not as they were when this was asked before; all of them, when it is asked for the first time. Each is
+    /// told of for [`TOLD_AGAIN`], because nobody knows whether the answer arrived.
     ///
-    /// What was told is remembered, and not when: the status knows of a file after the gateway does, whose clock is another one.
+    /// What was told is remembered, and not when the file was written: the status knows of it after the gateway does, whose clock is another
+    /// one.
     #[must_use]
     pub fn news(&self, agent: &AgentKey, files: &[FileStatus]) -> Vec<String> {
-        let now: Vec<_> = files
-            .iter()
-            .map(|file| {
-                let seen = (&file.name, &file.sha256, file.modified);
-                self.0.hasher.hash_one(seen)
-            })
-            .collect();
-        let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = told.get(&agent.uid).map_or(&[][..], Vec::as_slice);
-        if before == now {
-            return Vec::new();
-        }
-        let changed = files
-            .iter()
-            .zip(&now)
-            .filter(|(_, seen)| !before.contains(seen))
-            .map(|(file, _)| file.name.clone())
-            .collect();
-        told.insert(agent.uid.clone(), now);
-        changed
+        let now = Instant::now();
+        let mut all = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = all.entry(agent.uid.clone()).or_default();
+        told.retain(|name, _| files.iter().any(|file| file.name == *name));
+        let is_news = |file: &&FileStatus| {
+            let seen = (&file.name, &file.sha256, file.modified);
+            let seen = self.0.hasher.hash_one(seen);
+            match told.get(&file.name) {
+                Some(told) if told.seen == seen => now.duration_since(told.since) < TOLD_AGAIN,
+                _ => {
+                    told.insert(file.name.clone(), ToldOf { seen, since: now });
+                    true
+                }
+            }
+        };
+        let news = files.iter().filter(is_news);
+        news.map(|file| file.name.clone()).collect()
     }
 
     /// Forgets an agent that is gone.
     pub fn forget(&self, uid: &str) {
         let told = self.0.told.lock();
         told.unwrap_or_else(PoisonError::into_inner).remove(uid);
-        let mut tokens = self.tokens();
-        for digest in tokens.digests.remove(uid).unwrap_or_default() {
-            tokens.agents.remove(&digest);
-        }
-        drop(tokens);
+        self.tokens().remove(uid);
         self.was_read(uid);
     }
 
@@ -241,14 +289,23 @@ impl Directory {
 }
 
 impl Tokens {
+    /// A token that another agent has already stays that one's: whoever copies it into a Secret of its own gets nothing by it, and takes
+    /// nothing away.
     fn set(&mut self, agent: &AgentKey, valid: HashSet<TokenDigest>) {
-        for old in self.digests.remove(&agent.uid).unwrap_or_default() {
-            self.agents.remove(&old);
-        }
+        self.remove(&agent.uid);
         for digest in &valid {
-            self.agents.insert(*digest, agent.clone());
+            let held = self.agents.entry(*digest);
+            held.or_insert_with(|| agent.clone());
         }
         self.digests.insert(agent.uid.clone(), valid);
+    }
+
+    fn remove(&mut self, uid: &str) {
+        for old in self.digests.remove(uid).unwrap_or_default() {
+            if self.agents.get(&old).is_some_and(|agent| agent.uid == uid) {
+                self.agents.remove(&old);
+            }
+        }
     }
 }
 
@@ -257,58 +314,4 @@ fn digest(token: &SecretString) -> TokenDigest {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::agent::FileState;
-
-    fn key(uid: &str) -> AgentKey {
-        AgentKey {
-            namespace: "team".to_owned(),
-            name: uid.to_owned(),
-            uid: uid.to_owned(),
-        }
-    }
-
-    #[test]
-    fn a_token_is_worth_what_was_said_of_it_last() {
-        let directory = Directory::new(Presence::new().0);
-        let token = |text: &str| SecretString::from(text.to_owned());
-        let (old, new) = (token("old"), token("new"));
-        assert_eq!(directory.find("old"), Found::NotReadYet);
-        directory.expect_tokens(["a".to_owned()]);
-        assert_eq!(directory.find("old"), Found::NotReadYet);
-        directory.set_tokens(&key("a"), []);
-        assert_eq!(directory.find("old"), Found::Unknown);
-
-        directory.set_tokens(&key("a"), [&old]);
-        directory.add_tokens(&key("a"), [&new]);
-        assert_eq!(directory.find("old"), Found::Known(key("a")));
-        assert_eq!(directory.find("new"), Found::Known(key("a")));
-        directory.set_tokens(&key("a"), [&new]);
-        assert_eq!(directory.find("old"), Found::Unknown);
-        directory.forget("a");
-        assert_eq!(directory.find("new"), Found::Unknown);
-    }
-    #[test]
-    fn what_is_new_to_an_agent_is_told_once() {
-        let directory = Directory::new(Presence::new().0);
-        let file = |name: &str, sha256: &str, modified| FileStatus {
-            name: name.to_owned(),
-            sha256: sha256.to_owned(),
-            size: 1,
-            modified: Some(modified),
-            state: FileState::Synced,
-        };
-        let news = |files: &[FileStatus]| directory.news(&key("a"), files);
-        let first = [file("AGENTS.md", "1", 10), file("SOUL.md", "1", 10)];
-        assert_eq!(news(&first), ["AGENTS.md", "SOUL.md"]);
-        assert!(news(&first).is_empty());
-        // Put back after somebody changed it: the text is the same again, and was written.
-        let put_back = [file("AGENTS.md", "1", 20), file("SOUL.md", "1", 10)];
-        assert_eq!(news(&put_back), ["AGENTS.md"]);
-        assert_eq!(news(&[file("SOUL.md", "2", 10)]), ["SOUL.md"]);
-        assert!(news(&[]).is_empty());
-        directory.forget("a");
-        assert_eq!(news(&first).len(), 2);
-    }
-}
+mod tests;

@@ -2,10 +2,7 @@
 //!
 //! `plan::team` decides what a lead may do.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use ::kube::{
     Api as Kube, ResourceExt,
@@ -13,25 +10,23 @@ use ::kube::{
     runtime::reflector::ObjectRef,
 };
 use axum::http::StatusCode;
-use k8s_openapi::{
-    api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp,
-};
+use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use super::{
     Answer, Api, answer, body,
     caller::{Caller, is_on},
     check,
-    cluster::{ask, look},
+    cluster::{AGAIN, CONFLICT, EXISTS, ask, unless},
     problem::{Kind, Problem},
     record::{self, Life},
-    types::{NewAgent, Soul, Taken, Wake},
+    soul,
+    types::{NewAgent, Taken, Wake},
 };
 use crate::{
     api::{
-        Agent, Board,
+        Agent,
         annotation::{AGENT_API_FIELD_MANAGER, WAKE, WAKE_MESSAGE},
-        reason::Reason,
     },
     plan::{
         agent_api::Operation,
@@ -39,122 +34,17 @@ use crate::{
     },
 };
 
-/// How long an Agent that was just added counts although the cache does not show it: it may be gone again.
-const UNSEEN: Duration = Duration::from_mins(1);
-
-/// Agents that were added and that the cache may not show yet, so that two calls at once do not share one place.
-#[derive(Debug, Default)]
-pub(super) struct Added(Mutex<Vec<(Agent, Instant)>>);
-
-/// A place that is kept while the API server is asked; free again when this is dropped, unless somebody sits there.
-struct Place<'a> {
-    added: &'a Added,
-    agent: &'a Agent,
-    taken: bool,
-}
-
-impl Added {
-    fn lock(&self) -> MutexGuard<'_, Vec<(Agent, Instant)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn forget(&self, agent: &Agent) {
-        self.lock().retain(|(other, _)| !is_same(other, agent));
-    }
-
-    /// Keeps a place for `newcomer` on `board`, if there is one.
-    fn keep<'a>(
-        &'a self,
-        newcomer: &'a Agent,
-        board: &Board,
-        caller: &Caller,
-    ) -> Result<Place<'a>, Problem> {
-        let mut added = self.lock();
-        let shown = |agent: &Agent| {
-            caller
-                .objects
-                .agents
-                .get(&ObjectRef::from_obj(agent))
-                .is_some()
-        };
-        added.retain(|(agent, since)| since.elapsed() < UNSEEN && !shown(agent));
-        if added.iter().any(|(other, _)| is_same(other, newcomer)) {
-            return Err(Problem::name_taken());
-        }
-        let fellows = caller.fellows()?;
-        let unseen = added.iter().map(|(agent, _)| agent);
-        let all = fellows
-            .iter()
-            .map(AsRef::as_ref)
-            .chain(unseen.filter(|agent| is_on(agent, board)));
-        team::admit(newcomer, board, all).map_err(|refusal| {
-            let kind = match refusal.reason {
-                Reason::BoardFull => Kind::BoardFull,
-                Reason::DisplayNameTaken => Kind::DisplayNameTaken,
-                _ => Kind::NotNow,
-            };
-            Problem::new(kind, refusal.message)
-        })?;
-        let mut unseen = newcomer.clone();
-        unseen.metadata.uid = Some("not known yet".to_owned());
-        unseen.metadata.creation_timestamp = Some(Time(Timestamp::now()));
-        added.push((unseen, Instant::now()));
-        Ok(Place {
-            added: self,
-            agent: newcomer,
-            taken: false,
-        })
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if !self.taken {
-            self.added.forget(self.agent);
-        }
-    }
-}
-
-fn is_same(a: &Agent, b: &Agent) -> bool {
-    a.metadata.name == b.metadata.name && a.metadata.namespace == b.metadata.namespace
-}
+/// How often an Agent is read anew where somebody else, such as a controller that writes its status, changed it before it could be deleted.
+const TRIES: usize = 3;
 
 pub(super) async fn create(api: Arc<Api>, caller: Caller, sent: Vec<u8>) -> Answer {
     let wanted: NewAgent = body::parse(&sent, &caller.token, Operation::CreateAgent.example())?;
     check::newcomer(&wanted)?;
-    let board = caller.board()?;
-    if caller.agent.metadata.deletion_timestamp.is_some() {
-        let detail = "You are being deleted, so you cannot add anybody.";
-        return Err(Problem::new(Kind::NotNow, detail));
-    }
-    let (newcomer, soul) = split(wanted);
-    let agent = team::object(&newcomer, caller.name(), board);
-    let boards = caller
-        .objects
-        .boards
-        .state_filter(|other| other.metadata.namespace == board.metadata.namespace);
-    let known = ObjectRef::from_obj(&agent);
-    if team::is_reserved(&newcomer.name, boards.iter().map(AsRef::as_ref))
-        || caller.objects.agents.get(&known).is_some()
-    {
-        return Err(Problem::name_taken());
-    }
-    let mut place = api.added.keep(&agent, board, &caller)?;
-    let souls = souls(&caller);
-    if soul.is_some() {
-        let name = team::soul_name(&newcomer.name);
-        if look(souls.get_metadata_opt(&name)).await?.is_some() {
-            return Err(soul_in_the_way(&name));
-        }
-    }
-    let made = ask(agents(&caller).create(&params(), &agent)).await?;
-    place.taken = true;
-    tracing::info!(namespace = %caller.key.namespace, agent = %newcomer.name, lead = %caller.name(), "a lead added an agent");
-    if let Some(content) = soul {
-        let soul = team::soul(&made, caller.name(), &content, None);
-        if let Err(problem) = ask(souls.create(&params(), &soul)).await {
-            return Err(without_soul(&newcomer.name, &problem));
-        }
+    let (newcomer, content) = split(wanted);
+    let made = add(&api, &caller, &newcomer).await?;
+    if let Some(content) = content {
+        let stored = soul::store_first(&caller, &made, &content).await;
+        stored.map_err(|problem| without_soul(&newcomer.name, problem))?;
     }
     let life = Life {
         last: None,
@@ -174,100 +64,91 @@ fn split(wanted: NewAgent) -> (Newcomer, Option<String>) {
     (newcomer, wanted.soul)
 }
 
-/// The Agent is there, and waits for its text, which says so in its status.
-fn without_soul(name: &str, problem: &Problem) -> Problem {
-    let detail = format!(
-        "Agent {name} was added, but its SOUL.md could not be stored, and it waits for it. Send the text with PUT /agents/{name}/soul. {}",
-        problem.detail()
-    );
-    Problem::passing(Kind::Unavailable, detail, Duration::from_secs(5))
+/// Creates the Agent, or finds the one that an earlier try of the same call created: its answer may have been lost.
+async fn add(api: &Api, caller: &Caller, newcomer: &Newcomer) -> Result<Agent, Problem> {
+    let board = caller.board()?;
+    let name = &newcomer.name;
+    let agent = team::object(newcomer, caller.name(), board);
+    let boards = caller
+        .objects
+        .boards
+        .state_filter(|other| other.metadata.namespace == board.metadata.namespace);
+    if team::is_reserved(name, boards.iter().map(AsRef::as_ref)) {
+        return Err(Problem::name_taken());
+    }
+    let known = caller.objects.agents.get(&ObjectRef::from_obj(&agent));
+    if let Some(known) = known.or_else(|| api.added.find(&agent).map(Arc::new)) {
+        // What is known of somebody else's needs no question.
+        if !team::is_made_of(&known, newcomer, caller.name(), board) {
+            return Err(Problem::name_taken());
+        }
+        let made = made_before(caller, newcomer).await?;
+        return made.ok_or_else(|| {
+            let detail = format!(
+                "Agent {name} is being added by another call of yours, or was just deleted. Try again when as many seconds are over as the header Retry-After says."
+            );
+            Problem::passing(Kind::NotYet, detail, AGAIN)
+        });
+    }
+    let mut place = api.added.keep(&agent, board, caller)?;
+    let made = if newcomer.has_soul && soul::is_there(caller, name).await? {
+        let made = made_before(caller, newcomer).await?;
+        made.ok_or_else(|| soul::in_the_way(&team::soul_name(name)))?
+    } else {
+        match unless(EXISTS, agents(caller).create(&params(), &agent)).await? {
+            Some(made) => {
+                tracing::info!(namespace = %caller.key.namespace, agent = %name, lead = %caller.name(), "a lead added an agent");
+                made
+            }
+            None => made_before(caller, newcomer)
+                .await?
+                .ok_or_else(Problem::changed)?,
+        }
+    };
+    place.taken = true;
+    Ok(made)
 }
 
-fn soul_in_the_way(name: &str) -> Problem {
-    let detail = format!(
-        "ConfigMap {name}, where the text would be stored, is there and was not made for this agent, so it is left alone. Ask a person to remove or rename it."
-    );
-    Problem::new(Kind::NotYours, detail)
+/// The Agent of this name, if it is what this lead wanted and got before; none where there is no such Agent.
+async fn made_before(caller: &Caller, newcomer: &Newcomer) -> Result<Option<Agent>, Problem> {
+    let board = caller.board()?;
+    let there = ask(agents(caller).get_opt(&newcomer.name)).await?;
+    let is_it = |there: &Agent| team::is_made_of(there, newcomer, caller.name(), board);
+    match there {
+        Some(there) if !is_it(&there) => Err(Problem::name_taken()),
+        there => Ok(there),
+    }
+}
+
+/// The Agent is there, and waits for its text, which says so in its status.
+fn without_soul(name: &str, problem: Problem) -> Problem {
+    problem.after(&format!(
+        "Agent {name} was added, but its SOUL.md was not stored, and it waits for one. Repeat the call, or send the text with PUT /agents/{name}/soul."
+    ))
 }
 
 pub(super) async fn delete(api: Arc<Api>, caller: Caller, name: String) -> Answer {
-    let known = caller.fellow(&name)?;
-    if !team::is_made_by_a_lead(&known) {
-        return Err(not_made_by_a_lead(&caller, &known).await);
-    }
-    let params = DeleteParams {
-        preconditions: Some(Preconditions {
-            uid: known.uid(),
-            resource_version: None,
-        }),
-        ..DeleteParams::default()
-    };
-    ask(agents(&caller).delete(&name, &params)).await?;
-    api.added.forget(&known);
-    tracing::info!(namespace = %caller.key.namespace, agent = %name, lead = %caller.name(), "a lead deleted an agent");
-    taken(name, "It is taken off the gateway, with its files.")
-}
-
-pub(super) async fn set_soul(caller: Caller, name: String, sent: Vec<u8>) -> Answer {
-    let known = caller.fellow(&name)?;
-    let wanted: Soul = body::parse(&sent, &caller.token, Operation::SetSoul.example())?;
-    check::soul(&wanted)?;
-    if !team::is_made_by_a_lead(&known) {
-        return Err(not_made_by_a_lead(&caller, &known).await);
-    }
-    // The cache may lag, and keeps no field managers.
-    let there = look(agents(&caller).get_opt(&name)).await?;
-    let board = caller.board()?;
-    let there = there
-        .filter(|there| is_on(there, board) && team::is_made_by_a_lead(there))
-        .ok_or_else(Problem::not_on_board)?;
-    refuse_going(&there)?;
-    let is_taken_from_there = team::takes_soul(&there).map_err(|owner| {
-        let detail = format!(
-            "The SOUL.md of Agent {name} is {owner}, in its spec.files, which the operator never writes over. Ask that owner to change the text, or to remove the entry."
-        );
-        Problem::new(Kind::NotYours, detail)
-    })?;
-    store_soul(&caller, &there, &wanted).await?;
-    if !is_taken_from_there {
-        let applied = json!({
-            "apiVersion": "mission.openclaw.dev/v1alpha1",
-            "kind": "Agent",
-            "metadata": { "name": name, "uid": there.uid() },
-            "spec": { "files": [team::soul_file(&name)] },
-        });
-        let params = PatchParams::apply(AGENT_API_FIELD_MANAGER);
-        ask(agents(&caller).patch(&name, &params, &Patch::Apply(applied))).await?;
-    }
-    tracing::info!(namespace = %caller.key.namespace, agent = %name, lead = %caller.name(), "a lead changed a SOUL.md");
-    taken(
-        name,
-        "The text is stored, and goes to the agent's workspace as it stands.",
-    )
-}
-
-async fn store_soul(caller: &Caller, agent: &Agent, wanted: &Soul) -> Result<(), Problem> {
-    let reason = wanted.reason.as_deref();
-    let mut soul = team::soul(agent, caller.name(), &wanted.content, reason);
-    let name = soul.name_any();
-    let souls = souls(caller);
-    match look(souls.get_opt(&name)).await? {
-        None => {
-            let made = souls.create(&params(), &soul).await;
-            if matches!(&made, Err(::kube::Error::Api(status)) if status.code == 409) {
-                return Err(soul_in_the_way(&name));
-            }
-            ask(std::future::ready(made)).await?;
+    for _ in 0..TRIES {
+        let there = a_leads(&caller, &name).await?;
+        let params = DeleteParams {
+            // As it was judged: somebody may take it over at this moment.
+            preconditions: Some(Preconditions {
+                uid: there.uid(),
+                resource_version: there.resource_version(),
+            }),
+            ..DeleteParams::default()
+        };
+        let deleted = unless(CONFLICT, agents(&caller).delete(&name, &params)).await?;
+        if deleted.is_none() {
+            continue;
         }
-        Some(there) if team::owns(agent, &there) => {
-            // Misses one that was deleted and made again by somebody else meanwhile.
-            soul.metadata.uid = there.uid();
-            let params = PatchParams::apply(AGENT_API_FIELD_MANAGER).force();
-            ask(souls.patch(&name, &params, &Patch::Apply(soul))).await?;
-        }
-        Some(_) => return Err(soul_in_the_way(&name)),
+        api.added.forget(&there);
+        tracing::info!(namespace = %caller.key.namespace, agent = %name, lead = %caller.name(), "a lead deleted an agent");
+        let detail =
+            "It is deleted; its spec.deletionPolicy says what becomes of the agent and its files.";
+        return taken(name, detail);
     }
-    Ok(())
+    Err(Problem::changed())
 }
 
 pub(super) async fn wake(caller: Caller, sent: Vec<u8>, request_id: String) -> Answer {
@@ -275,6 +156,14 @@ pub(super) async fn wake(caller: Caller, sent: Vec<u8>, request_id: String) -> A
     check::wake(&wanted)?;
     let known = caller.fellow(&wanted.name)?;
     refuse_going(&known)?;
+    if !was_looked_at(&known) {
+        // The cache may lag.
+        let there = ask(agents(&caller).get_opt(&wanted.name)).await?;
+        let there = there.ok_or_else(Problem::not_on_board)?;
+        if !was_looked_at(&there) {
+            return Err(too_early(&wanted.name));
+        }
+    }
     // A null takes an older message away, so that it does not go along with this wake.
     let patch = json!({ "metadata": {
         "uid": known.uid(),
@@ -294,7 +183,53 @@ pub(super) async fn wake(caller: Caller, sent: Vec<u8>, request_id: String) -> A
     )
 }
 
-fn refuse_going(agent: &Agent) -> Result<(), Problem> {
+/// Whether the operator has recorded what the Agent asked for at first. What asks before that asks for nothing (`plan::once`).
+fn was_looked_at(agent: &Agent) -> bool {
+    let status = agent.status.as_ref();
+    status.is_some_and(|status| status.recorded.is_some())
+}
+
+fn too_early(name: &str) -> Problem {
+    let detail = format!(
+        "Agent {name} was just added, and the operator has not looked at it yet, so it cannot be woken. Try again when as many seconds are over as the header Retry-After says."
+    );
+    Problem::passing(Kind::NotYet, detail, AGAIN)
+}
+
+/// The Agent of this name as it is now, if it is on the caller's Board and a lead's to change. The cache may lag, and keeps no field managers.
+pub(super) async fn a_leads(caller: &Caller, name: &str) -> Result<Agent, Problem> {
+    let known = caller.fellow(name)?;
+    let there = ask(agents(caller).get_opt(name)).await;
+    if !team::is_a_leads(&known) {
+        // Who has the say is told as exactly as it can be where the API server is away.
+        let there = there.ok().flatten();
+        return Err(not_a_leads(there.as_ref().unwrap_or(&known)));
+    }
+    let board = caller.board()?;
+    let there = there?
+        .filter(|there| is_on(there, board))
+        .ok_or_else(Problem::not_on_board)?;
+    if team::is_a_leads(&there) {
+        Ok(there)
+    } else {
+        Err(not_a_leads(&there))
+    }
+}
+
+fn not_a_leads(agent: &Agent) -> Problem {
+    let (name, owner) = (agent.name_any(), team::owner(agent));
+    let now = if team::was_added_by_a_lead(agent) {
+        "was added by a lead, and is not a lead's any more: it is"
+    } else {
+        "was not added by a lead: it is"
+    };
+    let detail = format!(
+        "Agent {name} {now} {owner}, and only its owner changes or deletes it. Ask that owner."
+    );
+    Problem::new(Kind::NotYours, detail)
+}
+
+pub(super) fn refuse_going(agent: &Agent) -> Result<(), Problem> {
     if agent.metadata.deletion_timestamp.is_none() {
         return Ok(());
     }
@@ -302,33 +237,18 @@ fn refuse_going(agent: &Agent) -> Result<(), Problem> {
     Err(Problem::new(Kind::NotNow, detail))
 }
 
-/// Who has the say is told as exactly as it can be: the cache keeps no field managers, but does where the API server is away.
-async fn not_made_by_a_lead(caller: &Caller, known: &Agent) -> Problem {
-    let name = known.name_any();
-    let there = look(agents(caller).get_opt(&name)).await.ok().flatten();
-    let owner = team::owner(there.as_ref().unwrap_or(known));
-    let detail = format!(
-        "Agent {name} was not added by a lead: it is {owner}, and only its owner changes or deletes it. Ask that owner."
-    );
-    Problem::new(Kind::NotYours, detail)
-}
-
-fn agents(caller: &Caller) -> Kube<Agent> {
+pub(super) fn agents(caller: &Caller) -> Kube<Agent> {
     Kube::namespaced(caller.objects.client.clone(), &caller.key.namespace)
 }
 
-fn souls(caller: &Caller) -> Kube<ConfigMap> {
-    Kube::namespaced(caller.objects.client.clone(), &caller.key.namespace)
-}
-
-fn params() -> PostParams {
+pub(super) fn params() -> PostParams {
     PostParams {
         field_manager: Some(AGENT_API_FIELD_MANAGER.to_owned()),
         ..PostParams::default()
     }
 }
 
-fn taken(name: String, detail: &str) -> Answer {
+pub(super) fn taken(name: String, detail: &str) -> Answer {
     let detail = detail.to_owned();
     answer(StatusCode::ACCEPTED, &Taken { name, detail })
 }

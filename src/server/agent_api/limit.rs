@@ -16,6 +16,9 @@ use crate::metrics::{Limit, Metrics};
 /// After so many checks what has recovered its whole burst is forgotten.
 const SWEEP: u64 = 4096;
 
+/// Bytes of a body: a whole `SOUL.md` in JSON, each of its characters written as `\uXXXX`, with room to spare.
+pub(super) const BODY: usize = 160 * 1024;
+
 /// So many calls a minute, and so many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -47,9 +50,10 @@ impl Rate {
 pub struct Limits {
     /// Calls of one agent, whatever its token.
     pub agent: Rate,
-    /// Calls from one address. All agents of a gateway share one.
+    /// Calls from one address without a good token, those that need none included, and calls of agents over their own limit. All agents of a
+    /// gateway share an address, so what they call within their limits counts for nobody else.
     pub address: Rate,
-    /// Calls from one address without a token, or with one that is nobody's. Those with a good token go on.
+    /// Calls from one address that are refused because they have no token, or one that is nobody's.
     pub failures: Rate,
     /// Bytes of a body.
     pub body: usize,
@@ -63,7 +67,7 @@ impl Default for Limits {
             agent: Rate::new(60, 30),
             address: Rate::new(6000, 6000),
             failures: Rate::new(30, 30),
-            body: 64 * 1024,
+            body: BODY,
             patience: Duration::from_secs(10),
         }
     }
@@ -87,7 +91,7 @@ impl Gate {
         }
     }
 
-    /// One more call from this address.
+    /// One more call from this address that no agent answers for.
     pub(super) fn at_address(&self, address: IpAddr) -> Result<(), Problem> {
         let checked = self.addresses.check(&network(address));
         self.told(

@@ -1,8 +1,9 @@
 //! The API that agents call. Answers come from memory; only what a lead changes goes to the API server.
 //!
 //! [`router`] serves the calls of [`Operation`] and nothing else, with a document of them at `/openapi.json`. [`caller`] finds out who calls,
-//! [`limit`] how often it may, [`body`] and [`check`] look at what it sends; [`read`] and [`lead`] answer. What goes wrong is a [`problem`].
+//! [`limit`] how often it may, [`body`] and [`check`] look at what it sends; [`read`], [`lead`] and [`soul`] answer. What goes wrong is a [`problem`].
 
+mod added;
 mod body;
 mod caller;
 mod check;
@@ -14,6 +15,7 @@ mod openapi;
 mod problem;
 mod read;
 mod record;
+mod soul;
 #[cfg(test)]
 mod tests;
 pub mod types;
@@ -31,8 +33,9 @@ use axum::{
 };
 use data_encoding::HEXLOWER;
 use serde::Serialize;
+use tracing::Instrument as _;
 
-pub use directory::{Directory, Found, Objects};
+pub use directory::{AgentsOfBoard, Directory, Found, Objects};
 pub use limit::{Limits, Rate};
 
 use crate::{
@@ -40,6 +43,7 @@ use crate::{
     plan::agent_api::{Operation, ROOT},
     unwind::{self, Caught},
 };
+use added::Added;
 use limit::Gate;
 use problem::{Kind, Problem};
 
@@ -58,13 +62,13 @@ struct Api {
     directory: Directory,
     limits: Limits,
     gate: Gate,
-    added: lead::Added,
+    added: Added,
     metrics: Metrics,
     document: Bytes,
 }
 
 /// The router of the port that agents call, with the ordinary [`Limits`]. It has to be served with the addresses of its peers
-/// ([`Router::into_make_service_with_connect_info`]), or all callers share the limit of one.
+/// ([`ConnectInfo`](axum::extract::ConnectInfo)), or all callers share the limit of one.
 pub fn router(directory: Directory, metrics: Metrics) -> Router {
     router_with(directory, metrics, Limits::default())
 }
@@ -75,7 +79,7 @@ pub fn router_with(directory: Directory, metrics: Metrics, limits: Limits) -> Ro
         directory,
         limits,
         gate: Gate::new(&limits, metrics.clone()),
-        added: lead::Added::default(),
+        added: Added::default(),
         metrics,
         document: openapi::document().to_string().into(),
     });
@@ -91,14 +95,8 @@ pub fn router_with(directory: Directory, metrics: Metrics, limits: Limits) -> Ro
         router = router.route(&path, on(method(operation), handler));
     }
     router
-        .fallback(async || {
-            let detail = "There is no such call. GET /openapi.json lists all that there are.";
-            Problem::new(Kind::NoSuchPath, detail)
-        })
-        .method_not_allowed_fallback(async || {
-            let detail = "The call has another method; the header Allow names it.";
-            Problem::new(Kind::NoSuchMethod, detail)
-        })
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), around))
         .with_state(api)
 }
@@ -112,6 +110,23 @@ fn method(operation: Operation) -> MethodFilter {
     }
 }
 
+async fn no_such_path(State(api): State<Arc<Api>>, request: Request) -> Answer {
+    counted(&api, &request)?;
+    let detail = "There is no such call. GET /openapi.json lists all that there are.";
+    Err(Problem::new(Kind::NoSuchPath, detail))
+}
+
+async fn no_such_method(State(api): State<Arc<Api>>, request: Request) -> Answer {
+    counted(&api, &request)?;
+    let detail = "The call has another method; the header Allow names it.";
+    Err(Problem::new(Kind::NoSuchMethod, detail))
+}
+
+/// Counts a request for which it does not matter who calls.
+fn counted(api: &Api, request: &Request) -> Result<(), Problem> {
+    caller::count(api, request.headers(), request.extensions()).map(drop)
+}
+
 /// Answers one call.
 async fn serve(
     api: Arc<Api>,
@@ -120,36 +135,36 @@ async fn serve(
     request: Request,
 ) -> Answer {
     let (parts, sent) = request.into_parts();
+    let found = caller::count(&api, &parts.headers, &parts.extensions)?;
     if operation == Operation::Healthz {
         return read::healthz();
     }
-    let caller = caller::admit(&api, operation.caller(), &parts)?;
+    let caller = caller::admit(&api, operation.caller(), &parts, found)?;
     let sent = body::read(&parts.headers, sent, &api.limits).await?;
     let name = name.unwrap_or_default();
+    let id = parts.extensions.get::<RequestId>().cloned();
+    let id = id.map_or_else(new_id, |RequestId(id)| id);
     match operation {
         Operation::Healthz => read::healthz(),
         Operation::Me => read::me(&api, &caller),
         Operation::Heartbeat => read::heartbeat(&api, &caller, &sent),
         Operation::Agents => read::agents(&api, &caller),
         Operation::Board => read::board(&caller),
-        Operation::CreateAgent => settled(lead::create(api, caller, sent.into())).await,
-        Operation::DeleteAgent => settled(lead::delete(api, caller, name)).await,
-        Operation::SetSoul => settled(lead::set_soul(caller, name, sent.into())).await,
-        Operation::Wake => {
-            let id = parts.extensions.get::<RequestId>().cloned();
-            let id = id.map_or_else(new_id, |RequestId(id)| id);
-            settled(lead::wake(caller, sent.into(), id)).await
-        }
+        Operation::CreateAgent => settled(&id, lead::create(api, caller, sent.into())).await,
+        Operation::DeleteAgent => settled(&id, lead::delete(api, caller, name)).await,
+        Operation::SetSoul => settled(&id, soul::set(caller, name, sent.into())).await,
+        Operation::Wake => settled(&id, lead::wake(caller, sent.into(), id.clone())).await,
     }
 }
 
-/// Brings what was begun in the cluster to its end, whether the caller waits for it or not.
-async fn settled(call: impl Future<Output = Answer> + Send + 'static) -> Answer {
-    let ended = tokio::spawn(call).await;
+/// Brings what was begun in the cluster to its end, whether the caller waits for it or not. What is logged meanwhile names the request.
+async fn settled(id: &str, call: impl Future<Output = Answer> + Send + 'static) -> Answer {
+    let span = tracing::info_span!("a lead's call", request_id = id);
+    let ended = tokio::spawn(call.instrument(span)).await;
     ended.unwrap_or_else(|_| Err(fault()))
 }
 
-/// What holds for every request: its id, the limit of its address, its count, and that whatever goes wrong is told as a problem.
+/// What holds for every request: its id, its count, and that whatever goes wrong is told as a problem.
 async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = new_id();
@@ -159,17 +174,13 @@ async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -
         HeaderName::from_static("x-agent-token"),
     ]
     .map(|name| request.headers().get(name).cloned());
-    let address = caller::address(request.extensions());
-    let mut response = match api.gate.at_address(address) {
-        Err(limited) => limited.into_response(),
-        Ok(()) => match unwind::catch(next.run(request)).await {
-            Ok(response) => response,
-            Err(Caught(place)) => {
-                let place = place.map(tracing::field::display);
-                tracing::error!(place, request_id = %id, "a call of an agent could not be answered");
-                fault().into_response()
-            }
-        },
+    let mut response = match unwind::catch(next.run(request)).await {
+        Ok(response) => response,
+        Err(Caught(place)) => {
+            let place = place.map(tracing::field::display);
+            tracing::error!(place, request_id = %id, "a call of an agent could not be answered");
+            fault().into_response()
+        }
     };
     let operation = response.extensions().get::<Operation>().copied();
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -220,6 +231,7 @@ fn json(status: StatusCode, text: Bytes) -> Response {
     response
 }
 
-async fn document(State(api): State<Arc<Api>>) -> Response {
-    json(StatusCode::OK, api.document.clone())
+async fn document(State(api): State<Arc<Api>>, request: Request) -> Answer {
+    counted(&api, &request)?;
+    Ok(json(StatusCode::OK, api.document.clone()))
 }

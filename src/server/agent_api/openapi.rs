@@ -9,16 +9,14 @@ use schemars::{
 use serde_json::{Map, Value, json};
 
 use super::{
+    limit::BODY,
     problem::Kind,
     types::{
-        BoardRecord, Health, Heartbeat, HeartbeatAnswer, NewAgent, ProblemBody, Record, Roster,
-        Soul, Taken, Wake,
+        BoardRecord, Health, Heartbeat, HeartbeatAnswer, Member, NewAgent, ProblemBody, Record,
+        Roster, Soul, Taken, Wake,
     },
 };
-use crate::{
-    plan::agent_api::{Caller, Operation, ROOT, TOKEN_HEADER},
-    server::agent_api::types::Member,
-};
+use crate::plan::agent_api::{Caller, Operation, ROOT, TOKEN_HEADER};
 
 /// The document.
 pub(super) fn document() -> Value {
@@ -44,7 +42,10 @@ pub(super) fn document() -> Value {
         "info": {
             "title": "Mission Operator: the API that agents call",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Every answer carries X-Request-Id; whatever is not answered is told as application/problem+json (RFC 9457).",
+            "description": format!(
+                "Every answer carries X-Request-Id; whatever is not answered is told as application/problem+json (RFC 9457). A body may have {} KiB.",
+                BODY / 1024
+            ),
         },
         "paths": paths,
         "components": {
@@ -207,9 +208,10 @@ fn problems_of(operation: Operation) -> [&'static [Kind]; 3] {
                 Kind::DisplayNameTaken,
                 Kind::BoardFull,
                 Kind::NotYours,
+                Kind::NotYet,
             ],
         ],
         Operation::DeleteAgent | Operation::SetSoul => [KNOWN, LEAD, &[Kind::NotYours]],
-        Operation::Wake => [KNOWN, LEAD, &[]],
+        Operation::Wake => [KNOWN, LEAD, &[Kind::NotYet]],
     }
 }

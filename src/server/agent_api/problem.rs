@@ -31,6 +31,7 @@ pub(super) enum Kind {
     TooMany,
     Fault,
     NotReady,
+    NotYet,
     Unavailable,
 }
 
@@ -53,7 +54,7 @@ impl Kind {
             Self::InvalidField => 422,
             Self::TooMany => 429,
             Self::Fault => 500,
-            Self::NotReady | Self::Unavailable => 503,
+            Self::NotReady | Self::NotYet | Self::Unavailable => 503,
         }
     }
 
@@ -79,6 +80,7 @@ impl Kind {
             Self::TooMany => ("too-many-requests", "Too many requests"),
             Self::Fault => ("fault", "The operator failed"),
             Self::NotReady => ("not-ready", "The operator is starting"),
+            Self::NotYet => ("not-yet", "It is too early for this"),
             Self::Unavailable => ("unavailable", "The cluster cannot be asked"),
         }
     }
@@ -139,6 +141,14 @@ impl Problem {
         )
     }
 
+    /// What was read is not so any more.
+    pub(super) fn changed() -> Self {
+        Self::new(
+            Kind::NotNow,
+            "Somebody else changed it at the same time. Look at it again, and repeat the call if it is still wanted.",
+        )
+    }
+
     /// The same whoever has the name, and wherever.
     pub(super) fn name_taken() -> Self {
         Self::new(
@@ -147,11 +157,20 @@ impl Problem {
         )
     }
 
+    /// The same, where something was done before.
+    pub(super) fn after(self, done: &str) -> Self {
+        Self {
+            detail: format!("{done} {}", self.detail),
+            ..self
+        }
+    }
+
     #[cfg(test)]
     pub(super) const fn kind(&self) -> Kind {
         self.kind
     }
 
+    #[cfg(test)]
     pub(super) fn detail(&self) -> &str {
         &self.detail
     }

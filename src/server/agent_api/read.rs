@@ -1,6 +1,5 @@
 //! The calls that change nothing in the cluster: answered from memory, whatever becomes of the API server and of the gateways.
 
-use ::kube::ResourceExt;
 use axum::http::StatusCode;
 use k8s_openapi::jiff::Timestamp;
 
@@ -80,13 +79,8 @@ fn own_record(api: &Api, caller: &Caller) -> Record {
 
 /// When the agent of this object was last heard of.
 fn life(presence: &Presence, agent: &Agent) -> Life {
-    let key = AgentKey {
-        namespace: agent.namespace().unwrap_or_default(),
-        name: agent.name_any(),
-        uid: agent.uid().unwrap_or_default(),
-    };
     Life {
-        last: presence.last_seen(&key),
+        last: presence.last_seen(&AgentKey::of(agent)),
         now: Timestamp::now(),
     }
 }

@@ -4,9 +4,12 @@ use ::kube::ResourceExt;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::types::{BoardRecord, Member, Ready, Record};
-use crate::api::{
-    Agent, Board,
-    condition::{self, PAUSED, READY, Status},
+use crate::{
+    api::{
+        Agent, Board,
+        condition::{self, PAUSED, READY, Status},
+    },
+    plan::seats::display_name,
 };
 
 /// How long a sign of life counts whatever the status says: the shortest time after which an agent is judged to be offline.
@@ -75,11 +78,6 @@ pub(super) fn board(board: &Board, mut members: Vec<String>) -> BoardRecord {
         max_agents: spec.max_agents,
         members,
     }
-}
-
-fn display_name(agent: &Agent) -> String {
-    let name = agent.spec.display_name.clone();
-    name.unwrap_or_else(|| agent.name_any())
 }
 
 fn ready(agent: &Agent) -> Ready {

@@ -75,6 +75,7 @@ pub struct HeartbeatAnswer {
     /// The caller's record.
     pub agent: Record,
     /// Names of the caller's files that the operator wrote since the caller's last heartbeat; all of them at the first one that this operator gets.
+    /// What is named is named again for a minute, so that a heartbeat whose answer was lost can be repeated.
     pub changed: Vec<String>,
     /// What is declared and waits for the end of a pause.
     pub pending: Vec<String>,

@@ -1,10 +1,6 @@
 //! What a lead may do to the agents of its board, and what nobody may.
 
 use super::*;
-use crate::api::{
-    condition::{self, ACCEPTED, Judgement},
-    reason::Reason,
-};
 
 const LEAD: &str = "research-lead";
 
@@ -19,10 +15,21 @@ async fn only_the_lead_makes_a_leads_calls() {
     let mut other = agent("second-lead", "Lead", Some("research"));
     second(&mut other);
     world.put(other);
+    // Accepted as well, as a worker perhaps; the seat is the other's.
+    let mut third = agent("third-lead", "Lead", Some("research"));
+    third.metadata.creation_timestamp = Some(now());
+    world.put(third);
+    // Nobody leads its board.
+    world.put_board(board("third"));
+    let mut refused = agent("refused-lead", "Lead", Some("third"));
+    refused.status.get_or_insert_default().conditions.clear();
+    world.put(refused);
     for (who, says) in [
         ("analyst", "your role is Worker"),
         ("loner", "role Lead"),
         ("second-lead", "another one leads"),
+        ("third-lead", "another one leads"),
+        ("refused-lead", "you are not accepted"),
     ] {
         for call in [
             CREATE,
@@ -90,6 +97,9 @@ async fn a_lead_deletes_what_a_lead_added_and_nothing_else() {
             {"manager": "kubectl-client-side-apply", "operation": "Update", "time": "2026-02-01T00:00:00Z", "fieldsV1": {"f:spec": {}}},
         ])).unwrap();
     });
+    world.change("helper", |agent| {
+        agent.metadata.resource_version = Some("7".to_owned());
+    });
     world.change(LEAD, |agent| {
         agent.metadata.owner_references = serde_json::from_value(json!([
             {"apiVersion": "mission.openclaw.dev/v1alpha1", "kind": "Board", "name": "research", "uid": "board-research", "controller": true},
@@ -114,16 +124,21 @@ async fn a_lead_deletes_what_a_lead_added_and_nothing_else() {
     world.server.refuse("GET", 503, &json!({}));
     let told = world.call(LEAD, "DELETE /agents/analyst", "").await;
     assert!(told.detail().contains("applied by a person,"), "{told:?}");
+    world.server.refuse("nothing", 503, &json!({}));
     world.server.asked();
 
     let told = world.call(LEAD, "DELETE /agents/helper", "").await;
     assert_eq!((told.status, &told.body["name"]), (202, &json!("helper")));
-    let [asked] = &world.server.asked()[..] else {
-        panic!("one request");
+    let [read, asked] = &world.server.asked()[..] else {
+        panic!("two requests");
     };
     assert_eq!(
-        (asked.what.as_str(), &asked.body["preconditions"]["uid"]),
-        ("DELETE team/agents/helper", &json!("uid-helper"))
+        (read.what.as_str(), asked.what.as_str()),
+        ("GET team/agents/helper", "DELETE team/agents/helper")
+    );
+    assert_eq!(
+        asked.body["preconditions"],
+        json!({"uid": "uid-helper", "resourceVersion": "7"})
     );
     assert_eq!(world.server.get("team/agents/helper"), None);
     // Gone, and the cache does not show it yet.
@@ -184,4 +199,89 @@ async fn a_lead_wakes_a_fellow_once_each_time_and_says_why() {
             .problem(),
         "not-now"
     );
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_as_it_is_now_and_not_as_the_cache_shows_it() {
+    let mut world = World::new();
+    // Applied from Git meanwhile, on another board, gone.
+    let mut taken_over = world.known("helper");
+    let mark = "argocd.argoproj.io/tracking-id".to_owned();
+    taken_over.annotations_mut().insert(mark, "x".to_owned());
+    let mut elsewhere = world.known("helper");
+    elsewhere.spec.board_ref.as_mut().unwrap().name = "ops".to_owned();
+    for (now, problem) in [(&taken_over, "not-yours"), (&elsewhere, "not-on-board")] {
+        world.server.put("agents", now);
+        let told = world.call(LEAD, "DELETE /agents/helper", "").await;
+        assert_eq!(told.problem(), problem);
+        assert_eq!(world.server.paths(), ["GET team/agents/helper"]);
+    }
+    // The cache shows it too.
+    world.change("helper", |agent| *agent = taken_over);
+    for (call, body) in [
+        ("DELETE /agents/helper", json!({})),
+        ("PUT /agents/helper/soul", json!({"content": "x"})),
+    ] {
+        let told = world.json(LEAD, call, body).await;
+        assert_eq!((told.status, told.problem()), (409, "not-yours"));
+        let says = "was added by a lead, and is not a lead's any more: it is applied by Argo CD";
+        assert!(told.detail().contains(says), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_changes_while_it_is_deleted_is_judged_again() {
+    let mut world = World::new();
+    world.change("helper", |agent| {
+        agent.metadata.resource_version = Some("1".to_owned());
+    });
+    let conflict = json!({"reason": "Conflict"});
+    world.server.refuse("DELETE", 409, &conflict);
+    let told = world.call(LEAD, "DELETE /agents/helper", "").await;
+    assert_eq!((told.status, told.problem()), (409, "not-now"));
+    let again = ["GET team/agents/helper", "DELETE team/agents/helper"].repeat(3);
+    assert_eq!(world.server.paths(), again);
+}
+
+#[tokio::test]
+async fn a_lead_that_is_being_deleted_is_heard_and_changes_nothing() {
+    let mut world = World::new();
+    world.change(LEAD, |agent| {
+        agent.metadata.deletion_timestamp = Some(now());
+    });
+    for call in [ME, HEARTBEAT, AGENTS, BOARD] {
+        assert_eq!(world.call(LEAD, call, "").await.status, 200, "{call}");
+    }
+    for (call, body) in [
+        (CREATE, json!({"name": "a"})),
+        (WAKE, json!({"name": "helper"})),
+        ("DELETE /agents/helper", json!({})),
+        ("PUT /agents/helper/soul", json!({"content": "x"})),
+    ] {
+        let told = world.json(LEAD, call, body).await;
+        assert_eq!((told.status, told.problem()), (409, "not-now"), "{call}");
+        assert!(told.detail().contains("You are being deleted"), "{told:?}");
+    }
+    assert!(world.server.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_newcomer_is_woken_when_it_was_looked_at_and_not_before() {
+    let mut world = World::new();
+    let looked_at = world.known("helper");
+    world.change("helper", |agent| agent.status = None);
+    let wake = || json!({"name": "helper"});
+    let told = world.json(LEAD, WAKE, wake()).await;
+    assert_eq!(
+        (told.status, told.problem(), told.retry_after()),
+        (503, "not-yet", 5)
+    );
+    assert_eq!(world.server.paths(), ["GET team/agents/helper"]);
+    // The cache does not show it yet.
+    world.server.put("agents", &looked_at);
+    assert_eq!(world.json(LEAD, WAKE, wake()).await.status, 202);
+    world.change("helper", |agent| *agent = looked_at);
+    world.server.asked();
+    assert_eq!(world.json(LEAD, WAKE, wake()).await.status, 202);
+    assert_eq!(world.server.paths(), ["PATCH team/agents/helper"]);
 }

@@ -65,7 +65,7 @@ async fn a_name_that_is_taken_reads_the_same_wherever_and_whatever_has_it() {
     assert_eq!(told.len(), 1);
     assert_eq!(
         world.server.paths(),
-        ["POST team/agents"],
+        ["POST team/agents", "GET team/agents/unseen"],
         "what is known is not asked"
     );
 }
@@ -85,8 +85,9 @@ async fn a_full_board_takes_nobody_and_a_display_name_is_told_apart() {
     let told = world.json(LEAD, CREATE, newcomer("fourth")).await;
     assert_eq!((told.status, told.problem()), (409, "board-full"));
     assert!(told.detail().contains("takes 3 workers"), "{told:?}");
+    let other = json!({"name": "third", "role": "Another"});
     assert_eq!(
-        world.json(LEAD, CREATE, newcomer("third")).await.problem(),
+        world.json(LEAD, CREATE, other).await.problem(),
         "name-taken"
     );
     // Another board has places of its own.
@@ -129,6 +130,68 @@ async fn a_place_is_free_again_where_the_api_server_refused_the_newcomer() {
     assert_eq!(
         world.json(LEAD, CREATE, newcomer("other")).await.status,
         201
+    );
+}
+
+#[tokio::test]
+async fn a_call_whose_answer_was_lost_is_repeated_and_ends_as_the_first_would_have() {
+    let mut world = World::new();
+    // The place that the first try took is the last one.
+    world.change_board("research", |board| board.spec.max_agents = Some(3));
+    let poet = || json!({"name": "poet", "displayName": "Poet", "soul": "Verse."});
+    for lost in ["POST team/agents", "POST team/configmaps"] {
+        world.server.lose(lost);
+        let told = world.json(LEAD, CREATE, poet()).await;
+        assert_eq!(told.status, 503, "{lost} {told:?}");
+    }
+    let made = world.server.get("team/agents/poet").unwrap();
+    world.server.asked();
+    for shown in [false, true] {
+        if shown {
+            let made = serde_json::from_value(made.clone()).unwrap();
+            world.agents.apply_watcher_event(&Event::Apply(made));
+        }
+        let told = world.json(LEAD, CREATE, poet()).await;
+        assert_eq!((told.status, &told.body["name"]), (201, &json!("poet")));
+        let asked = world.server.paths();
+        let twice = asked.iter().filter(|asked| *asked == "POST team/agents");
+        assert_eq!(twice.count(), 0, "{asked:?}");
+    }
+    assert_eq!(world.server.get("team/agents/poet").unwrap(), made);
+    let soul = world.server.get("team/configmaps/poet-soul").unwrap();
+    assert_eq!(
+        soul["metadata"]["ownerReferences"][0]["uid"],
+        made["metadata"]["uid"]
+    );
+    // It is not what somebody else wanted, and no text is written over.
+    let told = world.json("ops-lead", CREATE, poet()).await;
+    assert_eq!(told.problem(), "name-taken");
+    let other = json!({"name": "poet", "displayName": "Poet", "soul": "Prose."});
+    let told = world.json(LEAD, CREATE, other).await;
+    assert_eq!((told.status, told.problem()), (409, "not-now"));
+    assert!(told.detail().contains("PUT /agents/poet/soul"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_call_that_is_repeated_before_the_first_has_ended_is_told_to_wait() {
+    let world = World::new();
+    let held = world.server.hold();
+    let (first, again, ()) = tokio::join!(
+        world.json(LEAD, CREATE, newcomer("a")),
+        async {
+            tokio::task::yield_now().await;
+            world.json(LEAD, CREATE, newcomer("a")).await
+        },
+        async {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            drop(held);
+        },
+    );
+    assert_eq!(first.status, 201);
+    // Whichever of the two the API server hears first.
+    assert!(
+        again.status == 201 || again.problem() == "not-yet",
+        "{again:?}"
     );
 }
 
@@ -180,14 +243,6 @@ async fn nobody_is_added_where_somebody_goes_or_a_pause_holds() {
         world.json(LEAD, CREATE, newcomer("a")).await.problem(),
         "not-now"
     );
-    world.change_board("research", |board| board.metadata.deletion_timestamp = None);
-    world.change(LEAD, |agent| {
-        agent.metadata.deletion_timestamp = Some(now());
-    });
-    assert_eq!(
-        world.json(LEAD, CREATE, newcomer("a")).await.problem(),
-        "not-now"
-    );
     assert!(world.server.asked().is_empty());
 }
 
@@ -226,6 +281,12 @@ async fn what_the_api_server_does_not_answer_is_tried_again_and_what_it_refuses_
         told.detail().contains("exceeded quota: agents."),
         "{told:?}"
     );
+    let unfit = r#"agents is forbidden: User "system:serviceaccount:mission-system:mission-operator" cannot create resource "agents""#;
+    let refusal = json!({"reason": "Forbidden", "message": unfit});
+    world.server.refuse("", 403, &refusal);
+    let told = world.json(LEAD, CREATE, newcomer("a")).await;
+    assert_eq!((told.status, told.problem()), (409, "refused"));
+    assert!(!told.detail().contains("mission-system"), "{told:?}");
     let causes = json!([{"field": "spec.displayName", "message": "must be one line", "reason": "FieldValueInvalid"}]);
     world.server.refuse(
         "",
@@ -259,7 +320,7 @@ async fn a_leads_long_name_fits_into_a_label() {
         made["metadata"]["annotations"]["mission.openclaw.dev/created-by"],
         name
     );
-    assert!(team::is_made_by_a_lead(
+    assert!(team::is_a_leads(
         &serde_json::from_value(made.clone()).unwrap()
     ));
 }

@@ -41,25 +41,27 @@ async fn an_agent_that_calls_too_often_waits_and_others_go_on() {
 }
 
 #[tokio::test]
-async fn an_address_has_a_limit_of_its_own_loopback_included() {
+async fn an_address_has_a_limit_of_its_own_loopback_included_that_good_calls_do_not_count_for() {
     let world = few(|limits| limits.address = Rate::new(6, 2));
-    for call in [HEARTBEAT, "GET /tasks"] {
-        world.call("analyst", call, "").await;
+    for call in [HEARTBEAT, ME, AGENTS] {
+        assert_eq!(world.call("analyst", call, "").await.status, 200);
     }
+    for call in ["GET /tasks", "DELETE /heartbeat"] {
+        world.send(request(call), "").await;
+    }
+    let document =
+        Request::get("/openapi.json").extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
     for told in [
-        world.call("helper", ME, "").await,
-        world
-            .send(
-                Request::get("/openapi.json")
-                    .extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1)))),
-                "",
-            )
-            .await,
+        world.send(request("GET /healthz"), "").await,
+        world.send(request("GET /tasks"), "").await,
+        world.call("guess", ME, "").await,
+        world.send(document, "").await,
     ] {
         assert_eq!((told.status, told.problem()), (429, "too-many-requests"));
         assert!(told.retry_after() > 0);
     }
-    let elsewhere = request_from([10, 0, 0, 7], ME).header("X-Agent-Token", token("helper"));
+    assert_eq!(world.call("helper", ME, "").await.status, 200);
+    let elsewhere = request_from([10, 0, 0, 7], "GET /healthz");
     assert_eq!(world.send(elsewhere, "").await.status, 200);
     // Whose address is not told shares one with all like it.
     let untold = || Request::get(format!("{ROOT}/healthz"));
@@ -70,7 +72,8 @@ async fn an_address_has_a_limit_of_its_own_loopback_included() {
     assert_eq!(codes, [200, 200, 429]);
     let counted = world.metrics.encode().unwrap();
     assert!(
-        counted.contains(r#"operation="none",code="404"} 1"#),
+        counted.contains(r#"operation="none",code="404"} 1"#)
+            && counted.contains(r#"operation="none",code="405"} 1"#),
         "{counted}"
     );
 }
@@ -85,4 +88,24 @@ async fn who_guesses_tokens_is_stopped_and_keeps_nobody_out_who_has_one() {
     codes.push(world.send(request(ME), "").await.status);
     assert_eq!(codes, [401, 401, 429, 429]);
     assert_eq!(world.call("analyst", ME, "").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_agent_that_loops_keeps_nobody_else_at_its_address_out() {
+    let world = few(|limits| {
+        limits.agent = Rate::new(6, 2);
+        limits.address = Rate::new(6, 2);
+    });
+    // Whatever it calls counts for it.
+    for call in [ME, "GET /healthz"] {
+        assert_eq!(world.call("analyst", call, "").await.status, 200);
+    }
+    for call in [ME, "GET /healthz", "GET /tasks", ME] {
+        let told = world.call("analyst", call, "").await;
+        assert_eq!(told.status, 429);
+        assert!(told.detail().contains("You call too often"), "{told:?}");
+    }
+    assert_eq!(world.call("helper", HEARTBEAT, "").await.status, 200);
+    // Its calls over the limit were the address's.
+    assert_eq!(world.send(request("GET /healthz"), "").await.status, 429);
 }

@@ -12,7 +12,10 @@ use std::net::SocketAddr;
 
 use ::kube::{
     ResourceExt,
-    runtime::{reflector::store::Writer, watcher::Event},
+    runtime::{
+        reflector::{Store, store::Writer},
+        watcher::Event,
+    },
 };
 use axum::{
     Router,
@@ -28,7 +31,12 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::{
-    api::{Agent, Board},
+    api::{
+        Agent, Board,
+        condition::{self, ACCEPTED, Judgement},
+        reason::Reason,
+    },
+    plan::once,
     presence::{AgentKey, Presence},
 };
 use server::Server;
@@ -137,6 +145,7 @@ impl World {
         self.directory.open(Objects {
             agents: self.agents.as_reader(),
             boards: self.boards.as_reader(),
+            agents_of_board: of_board(self.agents.as_reader()),
             client: self.server.client(),
         });
     }
@@ -209,6 +218,17 @@ impl World {
     }
 }
 
+/// Who is on a Board, found without an index.
+fn of_board(agents: Store<Agent>) -> AgentsOfBoard {
+    Arc::new(move |namespace, name| {
+        agents.state_filter(|agent| {
+            let board = agent.spec.board_ref.as_ref();
+            agent.metadata.namespace.as_deref() == Some(namespace)
+                && board.is_some_and(|board| board.name == name)
+        })
+    })
+}
+
 /// A request such as `GET /me`, from loopback.
 fn request(call: &str) -> http::request::Builder {
     request_from([127, 0, 0, 1], call)
@@ -227,11 +247,7 @@ fn token(name: &str) -> String {
 }
 
 fn key(agent: &Agent) -> AgentKey {
-    AgentKey {
-        namespace: agent.namespace().unwrap(),
-        name: agent.name_any(),
-        uid: agent.uid().unwrap(),
-    }
+    AgentKey::of(agent)
 }
 
 fn board(name: &str) -> Board {
@@ -259,7 +275,12 @@ fn agent(name: &str, role: &str, on: Option<&str>) -> Agent {
         },
         "spec": spec,
     });
-    serde_json::from_value(object).unwrap()
+    let mut agent: Agent = serde_json::from_value(object).unwrap();
+    let status = agent.status.get_or_insert_default();
+    status.recorded = Some(once::Values::default());
+    let accepted = Judgement::holds(ACCEPTED, Reason::Accepted, "There is a place for it.");
+    condition::set(&mut status.conditions, accepted, Some(1), Timestamp::now());
+    agent
 }
 
 fn now() -> Time {

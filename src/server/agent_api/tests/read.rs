@@ -126,7 +126,7 @@ async fn a_heartbeat_is_taken_in_every_form_that_agents_send_and_for_the_tokens_
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_heartbeat_tells_which_files_were_written_since_the_last_one() {
     let mut world = World::new();
     let write = |world: &mut World, name: &str, modified| {
@@ -146,10 +146,16 @@ async fn a_heartbeat_tells_which_files_were_written_since_the_last_one() {
     write(&mut world, "SOUL.md", 1);
     let changed =
         async |world: &World| world.call("analyst", HEARTBEAT, "").await.body["changed"].clone();
-    assert_eq!(changed(&world).await, json!(["AGENTS.md", "SOUL.md"]));
+    let a_minute = || tokio::time::advance(std::time::Duration::from_mins(1));
+    // The answer to the first may be lost, and the second is a try again.
+    for _ in 0..2 {
+        assert_eq!(changed(&world).await, json!(["AGENTS.md", "SOUL.md"]));
+    }
+    a_minute().await;
     assert_eq!(changed(&world).await, json!([]));
     write(&mut world, "SOUL.md", 2);
     assert_eq!(changed(&world).await, json!(["SOUL.md"]));
+    a_minute().await;
     assert_eq!(changed(&world).await, json!([]));
 }
 
@@ -266,14 +272,14 @@ async fn a_body_is_limited_whether_it_says_its_length_or_not() {
     let body = |bytes: usize| format!("{{{}}}", " ".repeat(bytes - 2));
     assert_eq!(
         world
-            .call("analyst", HEARTBEAT, body(64 * 1024))
+            .call("analyst", HEARTBEAT, body(160 * 1024))
             .await
             .status,
         200
     );
     assert_eq!(
         world
-            .call("analyst", HEARTBEAT, body(64 * 1024 + 1))
+            .call("analyst", HEARTBEAT, body(160 * 1024 + 1))
             .await
             .status,
         413

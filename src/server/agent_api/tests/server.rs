@@ -34,6 +34,8 @@ struct State {
     objects: BTreeMap<String, Value>,
     asked: Vec<Asked>,
     refusal: Option<Refusal>,
+    /// Answers to requests of this kind are lost, once; what was asked for is done.
+    lost: Option<String>,
 }
 
 /// What requests of a kind are answered with instead.
@@ -91,6 +93,11 @@ impl Server {
         });
     }
 
+    /// The answer to the next request of a kind is lost: it is done, and the caller is told of a failure.
+    pub(super) fn lose(&self, of: &str) {
+        self.state().lost = Some(of.to_owned());
+    }
+
     /// What was asked since this was called last.
     pub(super) fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.state().asked)
@@ -122,11 +129,22 @@ impl Server {
             .as_ref()
             .filter(|refusal| asked.what.starts_with(&refusal.of))
             .map(|refusal| (refusal.code, refusal.status.clone()));
+        let is_lost = state
+            .lost
+            .take_if(|of| asked.what.starts_with(of.as_str()))
+            .is_some();
         state.asked.push(asked);
         let applies = parts.headers.get(header::CONTENT_TYPE);
         let applies = applies.is_some_and(|kind| kind == "application/apply-patch+yaml");
         let (code, answer) =
             refused.unwrap_or_else(|| state.take(&parts.method, path, body, applies));
+        let (code, answer) = if is_lost {
+            let status =
+                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 504});
+            (504, status)
+        } else {
+            (code, answer)
+        };
         Response::builder()
             .status(StatusCode::from_u16(code).unwrap())
             .body(Body::from(answer.to_string().into_bytes()))
@@ -156,11 +174,18 @@ impl State {
         let Some(object) = self.objects.get_mut(path) else {
             return failed(404, "NotFound");
         };
-        let wanted = [&body["metadata"]["uid"], &body["preconditions"]["uid"]];
-        let uid = &object["metadata"]["uid"];
+        let is = &object["metadata"];
+        let wanted = [
+            (&body["metadata"]["uid"], &is["uid"]),
+            (&body["preconditions"]["uid"], &is["uid"]),
+            (
+                &body["preconditions"]["resourceVersion"],
+                &is["resourceVersion"],
+            ),
+        ];
         if wanted
             .iter()
-            .any(|wanted| !wanted.is_null() && *wanted != uid)
+            .any(|(wanted, is)| !wanted.is_null() && wanted != is)
         {
             return failed(409, "Conflict");
         }

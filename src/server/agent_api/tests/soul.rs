@@ -29,8 +29,7 @@ async fn a_new_agent_comes_with_its_soul_in_a_config_map_that_it_owns() {
         ]
     );
     let agent = world.server.get("team/agents/poet").unwrap();
-    let file =
-        json!([{"name": "SOUL.md", "configMapKeyRef": {"name": "poet-soul", "key": "SOUL.md"}}]);
+    let file = json!([{"name": "SOUL.md", "configMapKeyRef": {"name": "poet-soul", "key": "SOUL.md"}, "policy": "Enforce"}]);
     assert_eq!(agent["spec"]["files"], file);
     let soul = world.server.get("team/configmaps/poet-soul").unwrap();
     assert_eq!(soul["data"], json!({"SOUL.md": "{{ not a template }}"}));
@@ -80,7 +79,7 @@ async fn the_first_text_is_stored_and_named_by_the_agent_and_the_next_only_store
     );
     // Without force: what a person set under the same name is a conflict.
     assert_eq!(asked[3].query, "&fieldManager=mission-operator-agent-api");
-    let expected = json!({"files": [{"name": "SOUL.md", "configMapKeyRef": {"name": "helper-soul", "key": "SOUL.md"}}]});
+    let expected = json!({"files": [{"name": "SOUL.md", "configMapKeyRef": {"name": "helper-soul", "key": "SOUL.md"}, "policy": "Enforce"}]});
     assert_eq!(asked[3].body["spec"], expected);
     let soul = world.server.get("team/configmaps/helper-soul").unwrap();
     assert_eq!(
@@ -221,4 +220,30 @@ async fn an_agent_that_changed_hands_meanwhile_is_judged_as_it_is_now() {
         agent.metadata.deletion_timestamp = Some(now());
     });
     assert_eq!(world.json(LEAD, SOUL, text("x")).await.problem(), "not-now");
+}
+
+#[tokio::test]
+async fn a_config_map_that_is_made_at_the_same_time_is_looked_at_again() {
+    let world = World::new();
+    // The answer to its making is lost, and the client asks again by itself.
+    world.server.refuse(
+        "POST team/configmaps",
+        409,
+        &json!({"reason": "AlreadyExists"}),
+    );
+    let told = world.json(LEAD, SOUL, text("x")).await;
+    assert_eq!((told.status, told.problem()), (409, "not-now"));
+    let asked = world.server.paths();
+    let looks = asked
+        .iter()
+        .filter(|it| *it == "GET team/configmaps/helper-soul");
+    assert_eq!(looks.count(), 2, "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_soul_of_the_longest_length_is_taken_with_every_character_escaped() {
+    let world = World::new();
+    let body = format!(r#"{{"content":"{}"}}"#, "\\u00e9".repeat(20_000));
+    assert!(body.len() > 64 * 1024);
+    assert_eq!(world.call(LEAD, SOUL, body).await.status, 202);
 }
