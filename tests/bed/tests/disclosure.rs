@@ -1,15 +1,17 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
+use anyhow::Result;
+
 use crate::bed::disclosure::{logged, secrets, written};
 
 const TOKEN: &str = "T0ken-of-an-agent-that-nobody-may-see-000000";
 
 /// A file with these lines.
-fn file(name: &str, lines: &[String]) -> (tempfile::TempDir, PathBuf) {
-    let dir = tempfile::tempdir().unwrap();
+fn file(name: &str, lines: &[String]) -> Result<(tempfile::TempDir, PathBuf)> {
+    let dir = tempfile::tempdir()?;
     let path = dir.path().join(name);
-    std::fs::write(&path, lines.join("\n") + "\n").unwrap();
-    (dir, path)
+    std::fs::write(&path, lines.join("\n") + "\n")?;
+    Ok((dir, path))
 }
 
 fn line(user: &str, resource: &str, request: &str, response: &str) -> String {
@@ -33,7 +35,8 @@ fn what_was_written_into_a_secret_is_found_wherever_else_the_operator_wrote_or_l
             line("op", "agents", &note("a word"), "null"),
             line("admin", "agents", &note(TOKEN), "null"),
         ],
-    );
+    )
+    .unwrap();
     let known = secrets(&log).unwrap();
     assert_eq!(known, BTreeSet::from([TOKEN.to_owned(), encoded]));
     assert_eq!(
@@ -41,6 +44,6 @@ fn what_was_written_into_a_secret_is_found_wherever_else_the_operator_wrote_or_l
         ["create events a/b", "create configmaps a/b"]
     );
     let lines = ["nothing", TOKEN, "a word"].map(str::to_owned);
-    let (_dir, log) = file("operator.log", &lines);
+    let (_dir, log) = file("operator.log", &lines).unwrap();
     assert_eq!(logged(&log, &known).unwrap(), [2]);
 }
