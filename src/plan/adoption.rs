@@ -29,6 +29,8 @@ pub struct Found<'a> {
     pub entry: &'a Value,
     /// The mark in its AGENTS.md.
     pub mark: Option<&'a Mark>,
+    /// Whether its AGENTS.md could be read, if there is one.
+    pub is_readable: bool,
 }
 
 /// Judges whether an Agent with this spec, of the Gateway's own namespace or not, may take over what was found.
@@ -48,6 +50,10 @@ pub fn judge(
         )
     } else if found.entry.is_null() {
         format!("It is the gateway's own and is never taken over. {LEAVE}.")
+    } else if !found.is_readable {
+        format!(
+            "The gateway does not read its AGENTS.md, so whose it is cannot be told, and what it holds could not be kept: it is never taken over. {LEAVE}."
+        )
     } else if spec.adoption_policy.unwrap_or_default() == AdoptionPolicy::Never {
         format!(
             "It does not carry this Agent's mark. {LEAVE}, or take it over with spec.adoptionPolicy: IfUnmarked."

@@ -23,6 +23,7 @@ use crate::{
     controller::{
         agent::{
             accept::Accepted,
+            observe::Marking,
             visit::{Stop, Target, Visit},
         },
         runner::{Next, ReconcileError},
@@ -32,7 +33,6 @@ use crate::{
         adoption::{self, CHECKLIST, Found},
         agent::{SeenChecklist, Step},
         entry::Keys,
-        mark::Mark,
         names, places,
         render::{Policy, Workspace},
     },
@@ -46,7 +46,7 @@ pub(super) struct Stranger<'a> {
     pub(super) accepted: &'a Accepted,
     pub(super) link: &'a Link,
     pub(super) entry: &'a Value,
-    pub(super) mark: Option<Mark>,
+    pub(super) marking: Marking,
 }
 
 impl Visit<'_> {
@@ -61,7 +61,8 @@ impl Visit<'_> {
         let found = Found {
             agent_id: &accepted.agent_id,
             entry: stranger.entry,
-            mark: stranger.mark.as_ref(),
+            mark: stranger.marking.mark(),
+            is_readable: !matches!(stranger.marking, Marking::Refused),
         };
         let spec = &self.agent.spec;
         if let Err(refusal) = adoption::judge(spec, found, &accepted.gateway, own_namespace) {

@@ -13,15 +13,18 @@ use crate::{
         reason::Reason,
     },
     controller::agent::{
-        execute, observe,
+        execute::{self, Executed},
+        observe,
+        own::Awaited,
         visit::{Stop, Target, Visit},
     },
     gateway::{self, CallError, EntryWish, WriteError},
     plan::{
-        agent::{self as plan, EntryStep, Seen, Wanted},
+        agent::{self as plan, EntryStep, Seen, Step, Wanted},
         entry,
         files::Cause,
         places,
+        render::FileName,
     },
 };
 
@@ -41,7 +44,7 @@ impl Visit<'_> {
     pub(super) async fn rounds(
         &mut self,
         target: &mut Target,
-        mut must_be_absent: bool,
+        mut awaited: Awaited,
     ) -> Result<(), Stop> {
         let id = target.accepted.agent_id.clone();
         let mut seen = Seen {
@@ -63,9 +66,7 @@ impl Visit<'_> {
             if let Some(step) = plan.entry {
                 self.phase = REGISTERED;
                 self.differs = true;
-                must_be_absent = self
-                    .write_entry(step, target, &mut seen, must_be_absent)
-                    .await?;
+                awaited = self.write_entry(step, target, &mut seen, awaited).await?;
                 continue;
             }
             let Some(files) = &mut seen.files else {
@@ -85,17 +86,11 @@ impl Visit<'_> {
                 return Ok(());
             }
             self.differs = true;
-            self.keep_replaced(target, &plan.steps).await?;
-            let monitor = target.monitor.as_deref();
-            let executed = execute::execute(
-                &target.link,
-                &id,
-                monitor,
-                plan.steps,
-                &mut self.status,
-                &self.context.metrics,
-            )
-            .await?;
+            let mut steps = plan.steps;
+            self.refuse_marked(target, seen.entry.as_ref(), &mut steps)
+                .await?;
+            self.keep_replaced(target, &steps).await?;
+            let executed = self.execute(target, steps).await?;
             self.differs = false;
             self.corrected(&executed.corrected);
             // Without skipBootstrap a heartbeat run may have put files of the gateway's own beside ours meanwhile.
@@ -111,6 +106,30 @@ impl Visit<'_> {
             current_hash: None,
         }
         .into())
+    }
+
+    /// Carries out steps. AGENTS.md goes first where it brings our mark: who loses that one to somebody else writes nothing else.
+    async fn execute(&mut self, target: &Target, steps: Vec<Step>) -> Result<Executed, CallError> {
+        let is_in_doubt = self.is_in_doubt();
+        let (marks, rest): (Vec<_>, Vec<_>) = steps
+            .into_iter()
+            .partition(|step| is_in_doubt && step.file() == Some(FileName::Agents));
+        let mut executed = Executed::default();
+        for steps in [marks, rest] {
+            if executed.conflict {
+                break;
+            }
+            let more = execute::execute(
+                &target.link,
+                &target.accepted.agent_id,
+                target.monitor.as_deref(),
+                steps,
+                &mut self.status,
+                &self.context.metrics,
+            );
+            executed.add(more.await?);
+        }
+        Ok(executed)
     }
 
     /// Records files that need no write, and tells once of those that are the agent's own and that it has changed.
@@ -168,14 +187,14 @@ impl Visit<'_> {
         differs
     }
 
-    /// Hands the entry to the config writer. Answers whether it must not be there at the next try.
+    /// Hands the entry to the config writer. Answers what it is to find at the next try.
     async fn write_entry(
         &mut self,
         step: EntryStep,
         target: &mut Target,
         seen: &mut Seen,
-        must_be_absent: bool,
-    ) -> Result<bool, Stop> {
+        awaited: Awaited,
+    ) -> Result<Awaited, Stop> {
         let EntryStep { set, unset, cause } = step;
         let id = target.accepted.agent_id.clone();
         self.record_write(target, seen).await?;
@@ -193,7 +212,7 @@ impl Visit<'_> {
             agent_id: id.clone(),
             set,
             unset,
-            must_be_absent,
+            must_be_absent: awaited != Awaited::Anything,
             was_there: may_be_created || self.status.entry_sha256.is_some(),
             may_be_created,
             foreign_heartbeats,
@@ -209,10 +228,14 @@ impl Visit<'_> {
                 target.monitor = applied.heartbeat_job.or_else(|| target.monitor.take());
                 seen.entry = Some(applied.entry);
                 self.differs = false;
-                Ok(false)
+                Ok(Awaited::Anything)
             }
             Err(WriteError::Exists) => {
                 // Somebody made it between our look and our write, or what was sent before a crash has arrived: the claim is judged again.
+                // One for which nothing was sent is worth nothing, however much what is there is like what we would have written.
+                if awaited == Awaited::NothingOfOurs {
+                    places::forget(&mut self.status, &target.accepted.gateway_uid);
+                }
                 let uid = &target.accepted.gateway_uid;
                 let newer = Some(Instant::now());
                 target.observed = self.context.pool.observe(uid, newer).await?;
@@ -230,7 +253,7 @@ impl Visit<'_> {
                 // Written down first: what is created and not written yet is known as ours only by that.
                 self.will_be(PlaceState::Creating);
                 self.write_status().await?;
-                Ok(must_be_absent)
+                Ok(awaited)
             }
             Err(WriteError::NotAsWritten { paths, entry }) => {
                 self.came_by_us(entry.as_ref());

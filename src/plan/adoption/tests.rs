@@ -89,6 +89,7 @@ fn only_an_unmarked_agent_of_the_roster_is_taken_over_and_only_where_spec_and_ga
             agent_id: "team_a",
             entry,
             mark,
+            is_readable: true,
         };
         let refused = judge(spec, found, &gateway, own_namespace).err();
         assert_eq!(refused.is_some(), said.is_some(), "{refused:?}");
@@ -102,6 +103,24 @@ fn only_an_unmarked_agent_of_the_roster_is_taken_over_and_only_where_spec_and_ga
             );
         }
     }
+}
+
+#[test]
+fn an_agent_whose_mark_cannot_be_read_is_never_taken_over() {
+    let found = Found {
+        agent_id: "team_a",
+        entry: &json!({"name": "Theirs"}),
+        mark: None,
+        is_readable: false,
+    };
+    let willing = spec(json!({"adoptionPolicy": "IfUnmarked"}));
+    let refused = judge(&willing, found, &gateway(None), true).unwrap_err();
+    assert_eq!(refused.reason, Reason::AgentExists);
+    assert!(
+        refused.message.contains("does not read its AGENTS.md"),
+        "{}",
+        refused.message
+    );
 }
 
 #[test]

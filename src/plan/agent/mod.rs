@@ -32,7 +32,8 @@ pub enum Ownership {
 /// Judges ownership from the record, the claim, the agent's entry if it is there, and the mark in AGENTS.md as just read.
 ///
 /// A claim says that the id was free, not that anything was written since. So until the gateway has confirmed the agent, an entry
-/// counts as ours only if it holds what the claim was made to write.
+/// counts as ours only if it holds what the claim was made to write. Another cluster can have made the same of the same manifest, or
+/// have taken over the same agent: while a claim [is in doubt](is_in_doubt), the mark of another goes before it.
 #[must_use]
 pub fn ownership(
     record: &AgentStatus,
@@ -41,13 +42,21 @@ pub fn ownership(
     found: Option<&Mark>,
     own: &Mark,
 ) -> Ownership {
+    let is_marked_by_another = found.is_some_and(|found| found != own);
     match (place, entry) {
+        (Some(place), Some(_)) if is_in_doubt(place) && is_marked_by_another => Ownership::Foreign,
         (Some(place), _) if is_confirmed(record, place) => Ownership::Claimed,
         (_, None) => Ownership::Free,
         (Some(place), Some(entry)) if came_by(record, place, entry) => Ownership::Claimed,
         (_, Some(_)) if found == Some(own) => Ownership::Marked,
         (_, Some(_)) => Ownership::Foreign,
     }
+}
+
+/// Whether the mark has to be looked at before what stands at this place counts as ours: until our own has been confirmed there.
+#[must_use]
+pub fn is_in_doubt(place: &Place) -> bool {
+    !matches!(place.state, PlaceState::Registered | PlaceState::Returning)
 }
 
 /// Whether the gateway has ever confirmed the agent of this claim.

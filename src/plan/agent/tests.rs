@@ -121,7 +121,7 @@ fn a_bootstrap_of_ours_does_not_make_an_agent_new_that_kept_its_files() {
 }
 
 #[test]
-fn a_confirmed_claim_wins_over_the_mark_and_one_that_was_never_used_proves_nothing() {
+fn a_confirmed_claim_wins_over_the_mark_and_one_that_is_in_doubt_does_not() {
     use Ownership::{Claimed, Foreign, Free, Marked};
     let mark = |name: &str| Mark {
         cluster_id: "c".parse().unwrap(),
@@ -140,6 +140,7 @@ fn a_confirmed_claim_wins_over_the_mark_and_one_that_was_never_used_proves_nothi
     fresh.places[0].entry_sha256 = Some(entry::digest(&keys));
     let registered = record(PlaceState::Registered);
     let returning = record(PlaceState::Returning);
+    let adopting = record(PlaceState::Adopting);
     let mut confirmed = record(PlaceState::Claimed);
     confirmed.entry_sha256 = Some("any".into());
     let made =
@@ -154,14 +155,24 @@ fn a_confirmed_claim_wins_over_the_mark_and_one_that_was_never_used_proves_nothi
         (&registered, None, None, Claimed),
         (&returning, Some(&theirs), None, Claimed),
         (&confirmed, Some(&theirs), None, Claimed),
-        // Claimed and never confirmed: only what the claim was made to write is ours.
+        // The entry was confirmed and AGENTS.md was not: somebody else's mark says whose it is.
+        (&confirmed, Some(&ours), Some(&own), Claimed),
+        (&confirmed, Some(&ours), Some(&other), Foreign),
+        (&adopting, Some(&theirs), None, Claimed),
+        (&adopting, Some(&theirs), Some(&own), Claimed),
+        (&adopting, Some(&theirs), Some(&other), Foreign),
+        (&adopting, None, None, Claimed),
+        // Claimed and never confirmed: only what the claim was made to write is ours, and not where another cluster wrote the same.
         (&fresh, None, None, Free),
         (&fresh, Some(&ours), None, Claimed),
+        (&fresh, Some(&ours), Some(&own), Claimed),
+        (&fresh, Some(&ours), Some(&other), Foreign),
         (&fresh, Some(&theirs), None, Foreign),
         (&fresh, Some(&theirs), Some(&own), Marked),
         // Being created: also what the gateway makes of it.
         (&creating, None, None, Free),
         (&creating, Some(&made), None, Claimed),
+        (&creating, Some(&made), Some(&other), Foreign),
         (&creating, Some(&ours), None, Claimed),
         (&creating, Some(&theirs), None, Foreign),
         (&fresh, Some(&made), None, Foreign),
