@@ -168,6 +168,10 @@ impl Leave<'_> {
         }
         let policy = self.policy();
         let own = text::mark(agent, context);
+        if policy == DeletionPolicy::Orphan {
+            // While the mark says that it is ours.
+            self.lift_pause(&writer).await?;
+        }
         if policy != DeletionPolicy::Delete && !unmark(&place.agent_id, &own, link).await? {
             return Ok(Done::Nothing);
         }

@@ -46,6 +46,8 @@ impl Visit<'_> {
         target: &mut Target,
         mut awaited: Awaited,
     ) -> Result<(), Stop> {
+        self.keep_block(target);
+        self.every_by_default(target);
         let id = target.accepted.agent_id.clone();
         let mut seen = Seen {
             entry: target.observed.config.entry(&id).cloned(),
