@@ -51,16 +51,12 @@ impl Visit<'_> {
             }
         }
         // Files that are not ours any more are not spoken of; one that was emptied is remembered, so that it is never emptied twice.
-        let wanted = |name: &str| {
-            target
-                .workspace
-                .files
-                .iter()
-                .any(|file| file.name.as_str() == name)
-        };
+        let wanted = target.workspace.files.iter().map(|file| file.name);
+        let names: Vec<_> = wanted.chain(target.desired.ignored.clone()).collect();
+        let is_ours = |name: &str| names.iter().any(|own| own.as_str() == name);
         self.status
             .files
-            .retain(|file| wanted(&file.name) || file.name == FileName::Bootstrap.as_str());
+            .retain(|file| is_ours(&file.name) || file.name == FileName::Bootstrap.as_str());
         let message = format!(
             "{} files are on the gateway as declared.",
             target.workspace.files.len()

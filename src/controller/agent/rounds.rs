@@ -59,6 +59,7 @@ impl Visit<'_> {
                 Wanted {
                     keys: &target.keys,
                     workspace: &target.workspace,
+                    ignored: &target.desired.ignored,
                 },
                 &self.status,
                 &seen,
@@ -134,20 +135,20 @@ impl Visit<'_> {
         Ok(executed)
     }
 
-    /// Records files that need no write, and tells once of those that are the agent's own and that it has changed.
+    /// Records files that need no write, and tells once of those that are left alone and are not as we left them any more.
     fn remember_files(&mut self, files: Vec<FileStatus>) {
         let mut drifted = Vec::new();
         for file in files {
             let known = self.status.files.iter().find(|it| it.name == file.name);
-            let was_seeded = known.is_some_and(|known| known.state == FileState::Seeded);
-            if was_seeded && file.state == FileState::Drifted {
+            let was_told = known.is_none_or(|known| known.state == FileState::Drifted);
+            if !was_told && file.state == FileState::Drifted {
                 drifted.push(file.name.clone());
             }
             execute::remember_file(&mut self.status, file);
         }
         if !drifted.is_empty() {
             let note = format!(
-                "Changed by the agent, and left as they are, because they were only to be written once: {}.",
+                "Changed since they were written, and left as they are, because their policy is Seed or Ignore: {}.",
                 drifted.join(", ")
             );
             self.event("DriftDetected", &note);
