@@ -270,7 +270,7 @@ pub struct Place {
     /// The agent was there before: of its name, model and heartbeat only what the spec names is the operator's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
-    /// What a pause has replaced: `heartbeat.every` of an adopted agent whose spec names none, empty where it had none. It comes back when the pause ends.
+    /// What a pause has replaced: `heartbeat.every` of an adopted agent whose spec names none; `{}` where it had a heartbeat block without it, and empty where it had no block. It comes back when the pause ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced_every: Option<String>,
     /// Since when the agent is to be somewhere else: it is taken off here, as `deletionPolicy` says, once it is confirmed there.
@@ -313,14 +313,15 @@ impl PlaceState {
 pub struct FileStatus {
     /// Name of the file.
     pub name: String,
-    /// SHA-256 of the text the operator wrote last, in hex.
+    /// SHA-256, in hex, of the text the operator wrote last, or found and left; none of an ignored file that it never wrote.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sha256: String,
     /// Size on the gateway in bytes.
     pub size: i64,
     /// Time of the last change on the gateway, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<i64>,
-    /// `Synced`: the gateway holds our text. `Seeded`: written once, the agent's own since. `Drifted`: the same, and the agent has changed or deleted it. `Emptied`: a file of the gateway's own that is not wanted, emptied once.
+    /// `Synced`: the gateway holds our text. `Seeded`: written once, the agent's own since. `Ignored`: left alone from the start, or since it was written. `Drifted`: seeded or ignored, and changed or deleted since it was written. `Emptied`: a file of the gateway's own that is not wanted, emptied once.
     pub state: FileState,
 }
 
@@ -331,8 +332,10 @@ pub enum FileState {
     Synced,
     /// Written once; the agent's own since.
     Seeded,
-    /// Written once, and changed or deleted by the agent since; left as it is.
+    /// Seeded or ignored, and changed or deleted since it was written; left as it is.
     Drifted,
+    /// Left alone from the start, or since it was written.
+    Ignored,
     /// A file of the gateway's own that is not wanted, emptied once.
     Emptied,
 }

@@ -1,6 +1,8 @@
 //! What the gateway answers, call by call: only the fields that are read here. Unknown fields are allowed everywhere, because
 //! the gateway adds some without a new protocol version.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 /// Answer of `config.patch` and `config.set`.
@@ -101,12 +103,24 @@ pub struct CronJob {
     /// Whether it is scheduled.
     #[serde(default)]
     pub enabled: bool,
+    /// When it runs.
+    #[serde(default)]
+    pub schedule: CronSchedule,
     /// What it does.
     #[serde(default)]
     pub payload: CronPayload,
     /// How it ran last.
     #[serde(default)]
     pub state: CronState,
+}
+
+/// When a job runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CronSchedule {
+    /// Milliseconds between two runs, of a job that runs again and again.
+    #[serde(default, deserialize_with = "whole_milliseconds")]
+    pub every_ms: Option<u64>,
 }
 
 /// How a job ran last.
@@ -135,6 +149,12 @@ impl CronJob {
     pub fn last_good_run(&self) -> Option<u64> {
         let ended_well = self.state.last_run_status.as_deref() == Some("ok");
         self.state.last_run_at_ms.filter(|_| ended_well)
+    }
+
+    /// Time between two runs, where it has one.
+    #[must_use]
+    pub fn every(&self) -> Option<Duration> {
+        self.schedule.every_ms.map(Duration::from_millis)
     }
 
     /// The agent whose heartbeat this job is.

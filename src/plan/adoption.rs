@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::api::agent::{AdoptionPolicy, AgentSpec, Place};
+use crate::api::agent::{AdoptionPolicy, AgentSpec, FileState, FileStatus, Place};
 use crate::api::heartbeat::Heartbeat;
 use crate::api::{Gateway, reason::Reason};
 use crate::plan::{
     admission::Refusal,
     entry::{self, Keys},
     mark::Mark,
-    pause::EVERY,
+    pause::{EVERY, HEARTBEAT},
+    render::FileName,
 };
+
+/// What a pause notes of an agent that had a heartbeat block without `every`.
+const BLOCK_ALONE: &str = "{}";
 
 /// What all texts in one Secret may weigh, in bytes. The API server takes 1 MiB of data; the rest is for names.
 pub const MOST_KEPT: usize = 1_000_000;
@@ -29,6 +33,8 @@ pub struct Found<'a> {
     pub entry: &'a Value,
     /// The mark in its AGENTS.md.
     pub mark: Option<&'a Mark>,
+    /// Whether its AGENTS.md could be read, if there is one.
+    pub is_readable: bool,
 }
 
 /// Judges whether an Agent with this spec, of the Gateway's own namespace or not, may take over what was found.
@@ -48,6 +54,10 @@ pub fn judge(
         )
     } else if found.entry.is_null() {
         format!("It is the gateway's own and is never taken over. {LEAVE}.")
+    } else if !found.is_readable {
+        format!(
+            "The gateway does not read its AGENTS.md, so whose it is cannot be told, and what it holds could not be kept: it is never taken over. {LEAVE}."
+        )
     } else if spec.adoption_policy.unwrap_or_default() == AdoptionPolicy::Never {
         format!(
             "It does not carry this Agent's mark. {LEAVE}, or take it over with spec.adoptionPolicy: IfUnmarked."
@@ -114,8 +124,10 @@ pub fn replaced_by_pause(spec: &AgentSpec, place: &Place, entry: &Value) -> Opti
     if !place.adopted || place.replaced_every.is_some() || names_every(spec) {
         return None;
     }
-    let every = entry.pointer("/heartbeat/every");
-    Some(every.and_then(Value::as_str).unwrap_or_default().to_owned())
+    let block = entry.get(HEARTBEAT).filter(|block| !block.is_null());
+    let without = if block.is_some() { BLOCK_ALONE } else { "" };
+    let every = block.and_then(|block| block.get("every")?.as_str());
+    Some(every.unwrap_or(without).to_owned())
 }
 
 /// Our keys of the first pass after a pause, and which we own besides: what the pause replaced comes back.
@@ -123,11 +135,40 @@ pub fn give_back(place: &Place, keys: &mut Keys, own_keys: &mut Vec<String>) {
     let Some(every) = &place.replaced_every else {
         return;
     };
-    if !every.is_empty() {
+    if !["", BLOCK_ALONE].contains(&every.as_str()) {
         keys.entry(EVERY.to_owned()).or_insert_with(|| json!(every));
     } else if !own_keys.iter().any(|own| own == EVERY) {
         own_keys.push(EVERY.to_owned());
     }
+}
+
+/// Whether an adopted agent is to keep a heartbeat block with nothing in it when what is ours of it goes: where a pause found it so, and
+/// where the agent would fall silent without one, because [`others_beat`].
+#[must_use]
+pub fn keeps_empty_block(
+    place: &Place,
+    keys: &Keys,
+    own_keys: &[String],
+    entry: &Value,
+    others_beat: bool,
+) -> bool {
+    let in_block = |path: &str| path.starts_with("heartbeat.");
+    let is_ours = |key: &String| own_keys.contains(&format!("heartbeat.{key}"));
+    let block = entry.get(HEARTBEAT).and_then(Value::as_object);
+    let is_emptied = own_keys.iter().any(|path| in_block(path))
+        && block.is_some_and(|block| block.keys().all(is_ours))
+        && !keys.keys().any(|path| in_block(path));
+    let was_empty = place.replaced_every.as_deref() == Some(BLOCK_ALONE);
+    place.adopted && is_emptied && (was_empty || others_beat)
+}
+
+/// Whether another agent of the roster has a heartbeat block: then those without one are silent.
+#[must_use]
+pub fn others_beat(roster: Option<&Map<String, Value>>, agent_id: &str) -> bool {
+    let mut others = roster.into_iter().flatten();
+    others.any(|(id, entry)| {
+        id != agent_id && entry.get(HEARTBEAT).is_some_and(|block| !block.is_null())
+    })
 }
 
 fn is_named(spec: &AgentSpec, path: &str) -> bool {
@@ -152,6 +193,14 @@ pub fn writes_checklist(spec: &AgentSpec, is_there: bool, was_written: bool) -> 
     let names_one = heartbeat.is_some_and(|heartbeat| heartbeat.checklist.is_some());
     let beats = heartbeat.is_some_and(|heartbeat| heartbeat.every.is_some());
     names_one || was_written || beats && !is_there
+}
+
+/// Whether what stands in a file of an adopted agent came by us, or was kept before we put ours in its place: what came there since is
+/// drift.
+#[must_use]
+pub fn is_ours(files: &[FileStatus], name: FileName) -> bool {
+    let mut files = files.iter();
+    files.any(|file| file.name == name.as_str() && file.state == FileState::Synced)
 }
 
 /// Old texts by the names under which they are kept.

@@ -41,6 +41,8 @@ pub struct Desired {
     pub heartbeat: EffectiveHeartbeat,
     /// The files that are wanted, in the order of [`FileName`]; ignored ones are left out.
     pub files: Vec<DesiredFile>,
+    /// Those that are ignored.
+    pub ignored: Vec<FileName>,
     /// Whether the ownership mark is written: only where AGENTS.md is ours to write.
     pub marked: bool,
     /// The facts that templates may speak of.
@@ -113,11 +115,13 @@ pub fn desired(
         .workspace_root
         .as_deref()
         .map(|root| agent_id::workspace(root, &agent_id));
-    let files = files(
-        agent.spec.role,
-        &agent.spec.files,
-        defaults.map_or(&[], |defaults| defaults.files.as_slice()),
-    );
+    let own_files = &agent.spec.files;
+    let board_files = defaults.map_or(&[][..], |defaults| defaults.files.as_slice());
+    let files = files(agent.spec.role, own_files, board_files);
+    let ignored = FileName::ALL
+        .into_iter()
+        .filter(|name| policy_of(*name, &[own_files, board_files]) == Some(Policy::Ignore))
+        .collect();
     let context = Context {
         agent_name: display_name.clone(),
         agent_id: agent_id.clone(),
@@ -148,6 +152,7 @@ pub fn desired(
         heartbeat,
         marked: files.iter().any(|file| file.name == FileName::Agents),
         files,
+        ignored,
         context,
     }
 }
@@ -211,6 +216,13 @@ fn main_session_key(gateway: &Gateway) -> String {
     id.map_or_else(String::new, |id| agent_id::session_key(&id))
 }
 
+/// The policy that is given to a file, by the most specific of `layers` that gives one.
+fn policy_of(name: FileName, layers: &[&[FileSpec]]) -> Option<Policy> {
+    let entries = layers.iter().flat_map(|files| files.iter());
+    let mut entries = entries.filter(|file| file.name == name.as_str());
+    entries.find_map(|file| file.policy).map(policy)
+}
+
 /// Text and policy are inherited apart: an entry with only a policy keeps the text it would have had.
 fn files(role: Role, agent: &[FileSpec], board: &[FileSpec]) -> Vec<DesiredFile> {
     let find = |files: &[FileSpec], name: FileName| {
@@ -227,11 +239,8 @@ fn files(role: Role, agent: &[FileSpec], board: &[FileSpec]) -> Vec<DesiredFile>
                 name.has_built_in()
                     .then_some(DesiredSource::Text(Source::BuiltIn))
             })?;
-            let policy = layers
-                .iter()
-                .flatten()
-                .find_map(|file| file.policy)
-                .map_or_else(|| name.default_policy(role), policy);
+            let policy =
+                policy_of(name, &[agent, board]).unwrap_or_else(|| name.default_policy(role));
             (policy != Policy::Ignore).then_some(DesiredFile {
                 name,
                 policy,

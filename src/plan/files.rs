@@ -4,7 +4,10 @@
 //! only where the listing cannot show that it is what we wrote.
 
 use crate::api::agent::{ChecklistStatus, FileState, FileStatus};
-use crate::plan::render::{Policy, Rendered};
+use crate::plan::{
+    entry,
+    render::{FileName, Policy, Rendered},
+};
 
 /// What the listing shows of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,28 +100,18 @@ pub fn decide(
         })
     };
     // Seeded once: the agent's own since, even where it deleted the file.
-    if let Some(seeded) = recorded.filter(|r| !enforced && r.state != FileState::Emptied) {
-        let drifted = match listed {
-            // Only a look at the text could tell, and nothing would be done about it.
-            Listed::No => false,
-            Listed::Missing => true,
-            Listed::Present { size, modified } => {
-                (size, modified) != (seeded.size, seeded.modified)
-            }
-        };
-        // Told once: what is its own may change with every beat.
-        let state = if drifted || seeded.state == FileState::Drifted {
-            FileState::Drifted
-        } else {
-            FileState::Seeded
-        };
-        return Action::Record(FileStatus {
-            state,
-            ..seeded.clone()
-        });
+    let was_seeded = |r: &&FileStatus| r.state != FileState::Emptied && is_written(r);
+    if let Some(seeded) = recorded.filter(|_| !enforced).filter(was_seeded) {
+        return left_alone(seeded, FileState::Seeded, listed, read);
     }
     let written = recorded.filter(|r| r.state == FileState::Synced);
     match (read, listed) {
+        // It is for the first hour of an agent, which this one has behind it.
+        (Some(Read::Missing), _) | (None, Listed::Missing)
+            if !enforced && file.name == FileName::Bootstrap && origin == Origin::Found =>
+        {
+            record(&entry::sha256(""), 0, None)
+        }
         (Some(Read::Missing), _) | (None, Listed::Missing) => Action::Write {
             expected: None,
             cause: if written.is_some() {
@@ -166,6 +159,57 @@ pub fn decide(
             _ => Action::Read,
         },
     }
+}
+
+/// Decides about a file that is to be left alone from the start: it is compared with what we wrote last, if we ever did. Never a write.
+#[must_use]
+pub fn decide_ignored(
+    name: FileName,
+    recorded: Option<&FileStatus>,
+    listed: Listed,
+    read: Option<&Read>,
+) -> Action {
+    match recorded.filter(|r| is_written(r)) {
+        Some(written) => left_alone(written, FileState::Ignored, listed, read),
+        None => Action::Record(FileStatus {
+            name: name.to_string(),
+            sha256: String::new(),
+            size: 0,
+            modified: None,
+            state: FileState::Ignored,
+        }),
+    }
+}
+
+/// A file as it stands that is the agent's own: as we left it, or changed or deleted since.
+fn left_alone(
+    written: &FileStatus,
+    as_left: FileState,
+    listed: Listed,
+    read: Option<&Read>,
+) -> Action {
+    // Recorded so: there was none.
+    let was_missing = written.size == 0 && written.modified.is_none();
+    let drifted = match (read, listed) {
+        // Told once: what is its own may change with every beat.
+        _ if written.state == FileState::Drifted => true,
+        (Some(Read::Missing), _) | (None, Listed::Missing) => !was_missing,
+        (Some(Read::Present { hash, .. }), _) => *hash != written.sha256,
+        (None, Listed::Present { size, modified }) => {
+            (size, modified) != (written.size, written.modified)
+        }
+        (None, Listed::No) => return Action::Read,
+    };
+    let state = if drifted { FileState::Drifted } else { as_left };
+    Action::Record(FileStatus {
+        state,
+        ..written.clone()
+    })
+}
+
+/// Whether a record is of a text that we wrote or found, and not only that there is none of ours.
+fn is_written(recorded: &FileStatus) -> bool {
+    !recorded.sha256.is_empty()
 }
 
 /// What to do with the heartbeat checklist.

@@ -65,6 +65,14 @@ pub fn judge(
     })
 }
 
+/// Those of which nobody was warned yet: they are not `listed` in the status, which names no more than [`MOST_LISTED`], nor among all that
+/// were `told`.
+#[must_use]
+pub fn news(orphans: &[Orphan], listed: &[String], told: &[Orphan]) -> Vec<Orphan> {
+    let is_new = |orphan: &&Orphan| !listed.contains(&orphan.agent_id) && !told.contains(orphan);
+    orphans.iter().filter(is_new).cloned().collect()
+}
+
 /// What the condition of the Gateway says.
 #[must_use]
 pub fn told(orphans: &[Orphan]) -> Judgement {
@@ -157,14 +165,30 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_gateway_names_ten_orphans_and_counts_the_rest() {
-        let orphans: Vec<_> = (10..22)
+    fn orphans(numbers: std::ops::Range<usize>) -> Vec<Orphan> {
+        numbers
             .map(|n| Orphan {
                 agent_id: format!("team_a{n}"),
                 was: ("team".to_owned(), format!("a{n}")),
             })
-            .collect();
+            .collect()
+    }
+
+    #[test]
+    fn nobody_is_warned_twice_of_an_orphan_that_the_status_has_no_place_for() {
+        let all = orphans(0..150);
+        let ids = all.iter().map(|orphan| orphan.agent_id.clone());
+        let listed: Vec<_> = ids.take(MOST_LISTED).collect();
+        assert_eq!(news(&all, &listed, &all), []);
+        // After a start only the status tells who was told.
+        assert_eq!(news(&all, &listed, &[]), all[MOST_LISTED..]);
+        assert_eq!(news(&all, &[], &[]), all);
+        assert_eq!(news(&orphans(0..151), &listed, &all), orphans(150..151));
+    }
+
+    #[test]
+    fn a_gateway_names_ten_orphans_and_counts_the_rest() {
+        let orphans = orphans(10..22);
         let said = told(&orphans);
         assert_eq!(said.status, Status::True);
         let message = said.message;

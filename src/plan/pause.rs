@@ -1,15 +1,18 @@
 //! Pauses: whose an Agent is under, and what waits for its end. Pure.
 
+use std::collections::BTreeSet;
+
 use kube::ResourceExt;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::api::{
-    Agent, AgentStatus, Board, Gateway,
-    agent::FileStatus,
+    Agent, AgentSpec, AgentStatus, Board, Gateway,
+    agent::{FileStatus, Place},
     condition::{self, AGENT, Judgement, PAUSED, Status},
     reason::Reason,
 };
 use crate::plan::{
+    adoption,
     entry::{self, Keys},
     render::{Policy, Workspace},
 };
@@ -18,6 +21,8 @@ use crate::plan::{
 pub const EVERY: &str = "heartbeat.every";
 /// See [`EVERY`].
 pub const NEVER: &str = "0m";
+/// The key of an entry that holds all of its heartbeat.
+pub const HEARTBEAT: &str = "heartbeat";
 
 /// Who declared the pause that an Agent is under. One that reaches further goes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +127,32 @@ pub fn not_paused() -> Judgement {
 pub fn silenced(mut keys: Keys) -> Keys {
     keys.insert(EVERY.to_owned(), json!(NEVER));
     keys
+}
+
+/// What to set and to unset in the entry of an agent that is left to itself, so that it does not stay as a pause made it: it beats `every`,
+/// as is declared, or as it did before it was adopted. None where no pause has switched it off.
+#[must_use]
+pub fn lifted(
+    spec: &AgentSpec,
+    place: &Place,
+    every: &str,
+    entry: &Value,
+    others_beat: bool,
+) -> Option<(Keys, BTreeSet<String>)> {
+    if entry.pointer("/heartbeat/every")? != NEVER {
+        return None;
+    }
+    let (mut keys, mut own_keys) = (Keys::new(), Vec::new());
+    if !place.adopted || adoption::names_every(spec) {
+        keys.insert(EVERY.to_owned(), json!(every));
+    }
+    adoption::give_back(place, &mut keys, &mut own_keys);
+    if adoption::keeps_empty_block(place, &keys, &own_keys, entry, others_beat) {
+        keys.insert(HEARTBEAT.to_owned(), json!({}));
+    }
+    let unset = entry::surplus(&own_keys, &keys);
+    let is_off = keys.get(EVERY).is_some_and(|every| every == NEVER);
+    (!is_off && !(keys.is_empty() && unset.is_empty())).then_some((keys, unset))
 }
 
 /// What is declared and was not confirmed yet, as far as that is known without a look at the gateway: `config entry`, names of files, and

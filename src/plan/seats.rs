@@ -1,7 +1,11 @@
 //! Which of several Agents have a place on a Board or a Gateway: one Lead, one Main, so many workers, and no display name twice. Pure.
 //!
-//! Who is there already goes first, then the older one, then the one with the smaller name. One that could not be there anyway, because it is
-//! refused for another reason, stands in nobody's way.
+//! Who is on a gateway already goes first, then the older one, then the one with the smaller name. One that could not be there anyway,
+//! because it is refused for another reason, stands in nobody's way.
+//!
+//! No status says on which Board an Agent was accepted. So one that moves here from another Board counts as one that is on a gateway: where
+//! it is the older one and no place is left, it takes the place of a younger one, which is then not accepted and stays on the gateway as it
+//! is.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -184,7 +188,7 @@ fn order(agent: &Agent) -> Order {
     )
 }
 
-/// Whether the Agent is on a gateway, or about to be.
+/// Whether the Agent is on a gateway, or about to be; on whichever, and of whichever Board.
 fn is_there(agent: &Agent) -> bool {
     agent
         .status

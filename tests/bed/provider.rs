@@ -1,6 +1,6 @@
 //! A model provider that speaks the chat-completions protocol of `OpenAI` and answers every turn with a counted phrase.
 //!
-//! Words in the user's turn control it: `SLEEP:<ms>` delays the answer, `FAIL:<status>` gives that HTTP status. What was
+//! Words in the user's newest message control it: `SLEEP:<ms>` delays the answer, `FAIL:<status>` gives that HTTP status. What was
 //! asked is kept and served at `/requests`, oldest first, for tests that count turns.
 
 use std::{
@@ -88,10 +88,12 @@ async fn complete(State(turns): State<Turns>, body: Bytes) -> Response {
         });
         number
     };
-    if let Some(delay) = control(&user, "SLEEP:") {
+    // What was refused before stays in the session, and must not be refused for ever.
+    let newest = said_since_last_answer(&request).pop().unwrap_or_default();
+    if let Some(delay) = control(&newest, "SLEEP:") {
         tokio::time::sleep(Duration::from_millis(delay)).await;
     }
-    if let Some(status) = control(&user, "FAIL:") {
+    if let Some(status) = control(&newest, "FAIL:") {
         let status = u16::try_from(status)
             .ok()
             .and_then(|status| StatusCode::from_u16(status).ok())
@@ -171,10 +173,14 @@ fn system_text(request: &Value) -> String {
 
 /// OpenClaw puts a user message with internal context behind the prompt, so all since the last answer are joined.
 pub(crate) fn user_text(request: &Value) -> String {
+    said_since_last_answer(request).join("\n")
+}
+
+fn said_since_last_answer(request: &Value) -> Vec<String> {
     let (_, since) = around_last_answer(request);
     let mut said = texts(since, "user");
     said.retain(|text| !text.starts_with("<<<BEGIN_OPENCLAW_INTERNAL"));
-    said.join("\n")
+    said
 }
 
 fn earlier_texts(request: &Value) -> Vec<String> {

@@ -1,15 +1,21 @@
 //! Agents that are on a gateway before their Agent: who takes them over, what of them stays, and what is kept.
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt as _};
-use mission_operator::api::{Agent, Gateway as GatewayObject, agent::FileState};
+use kube::{
+    Api, ResourceExt as _,
+    api::{Patch, PatchParams},
+};
+use mission_operator::{
+    api::{Agent, Gateway as GatewayObject, agent::FileState},
+    plan::entry::{Keys, digest},
+};
 use serde_json::{Value, json};
 
 use crate::{
     bed::gateway::Gateway,
     gateways::{beating, entry, quiet, read, tree},
-    team::{Team, is_ready, says},
-    world::{run, world},
+    team::{Team, condition, is_ready, says},
+    world::{file_is, run, world},
 };
 
 /// Puts an agent of somebody else on a gateway, with files.
@@ -193,6 +199,65 @@ fn an_agent_with_a_mark_or_too_much_text_or_a_taken_secret_is_left_as_it_is() {
 }
 
 #[test]
+fn of_two_clusters_that_come_by_one_agent_the_one_whose_mark_it_carries_has_it() {
+    run(async {
+        let gateway = quiet().await;
+        let team = Team::on(&gateway, "twins").await;
+        let pause = |paused: bool| json!({ "paused": paused });
+        let main = team.patch_spec::<GatewayObject>("main", pause(true)).await;
+        let marked =
+            "Theirs.\n\n<!-- mission-operator: cluster=elsewhere namespace=twins name=a -->\n";
+        let files = [("AGENTS.md", marked), ("SOUL.md", "Theirs.\n")];
+        let names = ["made", "adopted"];
+        let id = |name: &str| format!("twins_{name}");
+        // Both clusters have written down a claim for what the same manifest says, and the other one was faster.
+        let entry_of =
+            |name: &str| json!({"name": name, "heartbeat": {"every": "10m", "target": "none"}});
+        for (name, state) in names.into_iter().zip(["Claimed", "Adopting"]) {
+            theirs(&gateway, &id(name), &entry_of(name), &files).await;
+            let spec = json!({"gatewayRef": {"name": "main"}, "adoptionPolicy": "IfUnmarked"});
+            team.apply_spec::<Agent>(name, spec).await;
+            team.told::<Agent>(name, "Paused", "True", "Gateway").await;
+            let keys = Keys::from([
+                ("name".to_owned(), json!(name)),
+                ("heartbeat.every".to_owned(), json!("10m")),
+                ("heartbeat.target".to_owned(), json!("none")),
+            ]);
+            let claim = json!({
+                "gatewayUid": main.uid(), "gateway": {"name": "main", "namespace": "twins"},
+                "agentId": id(name), "state": state, "adopted": state == "Adopting",
+                "entrySha256": digest(&keys),
+            });
+            let own_keys: Vec<_> = keys.keys().collect();
+            let status = json!({"status": {"places": [claim], "ownKeys": own_keys}});
+            team.api::<Agent>()
+                .patch_status(name, &PatchParams::default(), &Patch::Merge(status))
+                .await
+                .unwrap();
+        }
+        let trees = || names.map(|name| tree(&gateway.workspace(&id(name))));
+        let before = trees();
+        team.patch_spec::<GatewayObject>("main", pause(false)).await;
+        for name in names {
+            let said = team
+                .told::<Agent>(name, "Accepted", "False", "AgentExists")
+                .await;
+            assert!(said.contains("carries the mark of another"), "{said}");
+            let no_place =
+                |agent: &Agent| agent.status.as_ref().is_some_and(|it| it.places.is_empty());
+            team.until(name, "its claim is forgotten", no_place).await;
+            team.delete::<Agent>(name).await;
+            assert_eq!(entry(&gateway, &id(name)).await, entry_of(name));
+        }
+        assert_eq!(trees(), before);
+        team.disband().await;
+        for name in names {
+            remove(&gateway, &id(name)).await;
+        }
+    });
+}
+
+#[test]
 fn another_namespace_adopts_only_where_the_gateway_allows_it() {
     run(async {
         let gateway = quiet().await;
@@ -227,6 +292,46 @@ fn another_namespace_adopts_only_where_the_gateway_allows_it() {
         assert!(beating(&gateway).await.contains_key("guests_old"));
         let secret = secrets(&guests).await.get("old-adopted").await.unwrap();
         assert_eq!(text(&secret, "SOUL.md"), "Old soul.\n");
+
+        // A file that was the agent's own so far is kept as well before it is overwritten.
+        let memory = gateway.workspace("guests_old").join("MEMORY.md");
+        std::fs::write(&memory, "Old memory.\n").unwrap();
+        let enforced = json!({"files": [{"name": "MEMORY.md", "content": "New memory.\n", "policy": "Enforce"}]});
+        guests.patch_spec::<Agent>("old", enforced).await;
+        file_is(&memory, |text| text == "New memory.\n").await;
+        let secret = secrets(&guests).await.get("old-adopted").await.unwrap();
+        assert_eq!(text(&secret, "MEMORY.md"), "Old memory.\n");
+        let note = guests.event("old", "Normal", "TextsKept").await;
+        assert!(note.contains("Secret old-adopted"), "{note}");
+
+        // What was ours of its heartbeat goes, and it beats by the gateway's default, as the others do: also after a pause.
+        let bare = json!({"name": "New", "heartbeat": {}});
+        guests
+            .patch_spec::<Agent>("old", json!({"heartbeat": null}))
+            .await;
+        guests.ready::<Agent>("old").await;
+        assert_eq!(entry(&gateway, "guests_old").await, bare);
+        guests
+            .patch_spec::<Agent>("old", json!({"paused": true}))
+            .await;
+        guests.told::<Agent>("old", "Paused", "True", "Agent").await;
+        assert!(!beating(&gateway).await.contains_key("guests_old"));
+        guests
+            .patch_spec::<Agent>("old", json!({"paused": false}))
+            .await;
+        guests
+            .until("old", "Ready and not paused", |agent: &Agent| {
+                is_ready(agent) && says(agent, "Paused", "False", "NotPaused")
+            })
+            .await;
+        assert_eq!(entry(&gateway, "guests_old").await, bare);
+        assert!(beating(&gateway).await.contains_key("guests_old"));
+        guests.reconcile_now::<Agent>("old").await;
+        guests
+            .until("old", "it is known to beat", |agent: &Agent| {
+                condition(agent, "Online").is_some_and(|it| it.reason != "NoHeartbeat")
+            })
+            .await;
         guests.disband().await;
         owners.disband().await;
     });

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use mission_operator::api::Agent;
+use mission_operator::api::{Agent, agent::FileState};
 use serde_json::json;
 
 use crate::{
@@ -25,6 +25,15 @@ async fn agent(team: &Team) -> Agent {
     team.ready("victim").await
 }
 
+/// How a file stands, as the status says.
+fn state(agent: &Agent, name: &str) -> Option<FileState> {
+    let files = &agent.status.as_ref()?.files;
+    files
+        .iter()
+        .find(|file| file.name == name)
+        .map(|file| file.state)
+}
+
 #[test]
 fn a_damaged_file_is_put_back_at_once_when_somebody_asks() {
     run(async {
@@ -45,6 +54,11 @@ fn a_damaged_file_is_put_back_at_once_when_somebody_asks() {
         assert!(note.contains("SOUL.md"), "{note}");
         assert!(!note.contains("USER.md"), "{note}");
         assert_eq!(read(&file(&agent, "USER.md")), "the agent's own");
+        team.event_noting("victim", "DriftDetected", "USER.md")
+            .await;
+        let drifted = |agent: &Agent| state(agent, "USER.md") == Some(FileState::Drifted);
+        let agent = team.until("victim", "the drift is told", drifted).await;
+        assert_eq!(state(&agent, "SOUL.md"), Some(FileState::Synced));
         // The Gateway is younger than the shortest time between two resyncs, so no resync did this.
         assert!(
             began.elapsed() < RESYNC.mul_f64(0.9),
@@ -131,6 +145,8 @@ fn an_agent_that_kept_its_files_keeps_what_it_made_of_its_seeds() {
         let agent: Agent = team.ready("victim").await;
         assert_eq!(read(&file(&agent, "BOOTSTRAP.md")), "Say hello.");
         std::fs::write(file(&agent, "MEMORY.md"), "the agent's own").unwrap();
+        // As the agent does when it has said hello.
+        std::fs::remove_file(file(&agent, "BOOTSTRAP.md")).unwrap();
         std::fs::remove_file(file(&agent, "SOUL.md")).unwrap();
         let mut rpc = rpc(gateway).await;
         let deletion = json!({"agentId": agent_id(&agent), "deleteFiles": false});
@@ -142,6 +158,7 @@ fn an_agent_that_kept_its_files_keeps_what_it_made_of_its_seeds() {
             .await;
         team.ready::<Agent>("victim").await;
         assert_eq!(read(&file(&agent, "MEMORY.md")), "the agent's own");
+        assert!(!file(&agent, "BOOTSTRAP.md").exists());
         team.disband().await;
     });
 }
@@ -165,7 +182,7 @@ fn another_file_of_the_same_size_and_time_is_in_nobodys_way() {
 }
 
 #[test]
-fn a_file_that_is_ignored_is_neither_written_nor_put_back() {
+fn a_file_that_is_ignored_is_neither_written_nor_put_back_and_drift_from_what_was_ours_is_told() {
     run(async {
         let team = Team::on(shared().await, "drift-ignored").await;
         let spec = json!({
@@ -173,6 +190,7 @@ fn a_file_that_is_ignored_is_neither_written_nor_put_back() {
             "files": [
                 {"name": "SOUL.md", "policy": "Ignore"},
                 {"name": "AGENTS.md", "policy": "Ignore"},
+                {"name": "IDENTITY.md", "content": "ours, once", "policy": "Seed"},
                 {"name": "MEMORY.md", "content": "kept", "policy": "Enforce"},
             ],
         });
@@ -180,11 +198,41 @@ fn a_file_that_is_ignored_is_neither_written_nor_put_back() {
         let agent: Agent = team.ready("loose").await;
         assert!(!file(&agent, "SOUL.md").exists());
         assert!(!file(&agent, "AGENTS.md").exists());
+        for name in ["SOUL.md", "AGENTS.md"] {
+            assert_eq!(state(&agent, name), Some(FileState::Ignored), "{name}");
+        }
         std::fs::write(file(&agent, "SOUL.md"), "the agent's own").unwrap();
         std::fs::write(file(&agent, "MEMORY.md"), "damaged").unwrap();
         team.reconcile_now::<Agent>("loose").await;
         file_is(&file(&agent, "MEMORY.md"), |text| text == "kept").await;
         assert_eq!(read(&file(&agent, "SOUL.md")), "the agent's own");
+
+        // What we wrote once and leave alone is compared with that, also where the gateway does not list it.
+        let left = json!({"files": [
+            {"name": "SOUL.md", "policy": "Ignore"},
+            {"name": "AGENTS.md", "policy": "Ignore"},
+            {"name": "IDENTITY.md", "content": "ours, once", "policy": "Seed"},
+            {"name": "MEMORY.md", "policy": "Ignore"},
+        ]});
+        team.patch_spec::<Agent>("loose", left).await;
+        let agent: Agent = team.ready("loose").await;
+        assert_eq!(state(&agent, "MEMORY.md"), Some(FileState::Ignored));
+        assert_eq!(state(&agent, "IDENTITY.md"), Some(FileState::Seeded));
+        for name in ["IDENTITY.md", "MEMORY.md"] {
+            std::fs::write(file(&agent, name), "the agent's own").unwrap();
+        }
+        team.reconcile_now::<Agent>("loose").await;
+        let drifted = |agent: &Agent| {
+            let states = ["IDENTITY.md", "MEMORY.md"].map(|name| state(agent, name));
+            states == [Some(FileState::Drifted); 2]
+        };
+        let agent = team.until("loose", "both drifts are told", drifted).await;
+        assert_eq!(state(&agent, "SOUL.md"), Some(FileState::Ignored));
+        team.event_noting("loose", "DriftDetected", "IDENTITY.md, MEMORY.md")
+            .await;
+        for name in ["IDENTITY.md", "MEMORY.md"] {
+            assert_eq!(read(&file(&agent, name)), "the agent's own");
+        }
         team.delete::<Agent>("loose").await;
         assert!(!file(&agent, "MEMORY.md").exists());
     });

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::{
     gateways::{entry, quiet, tree},
+    invalid::{agents_as_stored, stored_with_role_butler},
     team::{Team, agent_id, condition},
     world::run,
 };
@@ -27,6 +28,15 @@ fn an_agent_whose_object_went_without_a_cleanup_is_told_and_left_alone_until_it_
         };
         team.until("main", "nobody is orphaned", none).await;
 
+        // An Agent that does not parse any more stands for its agent all the same.
+        let butler = json!({"spec": {"role": "Butler"}});
+        let stored = agents_as_stored(&team.namespace).await;
+        stored_with_role_butler(async || {
+            let patch = Patch::Merge(&butler);
+            stored.patch("kept", &PatchParams::default(), &patch).await
+        })
+        .await;
+        team.event("kept", "Warning", "InvalidObject").await;
         let force =
             json!({"metadata": {"annotations": {"mission.openclaw.dev/force-delete": "true"}}});
         team.api::<Agent>()
@@ -52,6 +62,9 @@ fn an_agent_whose_object_went_without_a_cleanup_is_told_and_left_alone_until_it_
         assert_eq!(entry(&gateway, &id).await, there);
         let main: GatewayObject = team.until("main", "nobody is orphaned", none).await;
         assert_eq!(main.status.unwrap().orphaned_agents, [""; 0]);
+        team.patch_spec::<Agent>("kept", json!({"role": "Worker"}))
+            .await;
+        team.ready::<Agent>("kept").await;
         team.disband().await;
     });
 }

@@ -84,6 +84,19 @@ fn a_paused_agent_does_not_beat_is_left_alone_and_comes_back_as_declared() {
         assert!(read(&file(&back, "AGENTS.md")).contains("How Scribe works"));
         assert_eq!(back.status.unwrap().pending, [""; 0]);
         team.event("clerk", "Normal", "Resumed").await;
+
+        // Who is left to itself under a pause beats as declared: nobody would lift that pause.
+        let freed = json!({"paused": true, "deletionPolicy": "Orphan"});
+        team.patch_spec::<Agent>("clerk", freed).await;
+        team.told::<Agent>("clerk", "Paused", "True", "Agent").await;
+        assert!(!beating(gateway).await.contains_key(&id));
+        team.delete::<Agent>("clerk").await;
+        assert_eq!(entry(gateway, &id).await, after);
+        assert!(beating(gateway).await.contains_key(&id));
+        let mut rpc = gateway.rpc().await.unwrap();
+        rpc.call("agents.delete", json!({"agentId": id}))
+            .await
+            .unwrap();
     });
 }
 

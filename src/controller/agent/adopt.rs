@@ -23,6 +23,7 @@ use crate::{
     controller::{
         agent::{
             accept::Accepted,
+            observe::Marking,
             visit::{Stop, Target, Visit},
         },
         runner::{Next, ReconcileError},
@@ -32,8 +33,9 @@ use crate::{
         adoption::{self, CHECKLIST, Found},
         agent::{SeenChecklist, Step},
         entry::Keys,
-        mark::Mark,
-        names, places,
+        names,
+        pause::HEARTBEAT,
+        places,
         render::{Policy, Workspace},
     },
 };
@@ -46,7 +48,15 @@ pub(super) struct Stranger<'a> {
     pub(super) accepted: &'a Accepted,
     pub(super) link: &'a Link,
     pub(super) entry: &'a Value,
-    pub(super) mark: Option<Mark>,
+    pub(super) marking: Marking,
+}
+
+/// Old texts that are in a Secret.
+struct Kept {
+    /// Its name.
+    secret: String,
+    /// Some of them were not in it before.
+    is_new: bool,
 }
 
 impl Visit<'_> {
@@ -61,7 +71,8 @@ impl Visit<'_> {
         let found = Found {
             agent_id: &accepted.agent_id,
             entry: stranger.entry,
-            mark: stranger.mark.as_ref(),
+            mark: stranger.marking.mark(),
+            is_readable: !matches!(stranger.marking, Marking::Refused),
         };
         let spec = &self.agent.spec;
         if let Err(refusal) = adoption::judge(spec, found, &accepted.gateway, own_namespace) {
@@ -94,7 +105,7 @@ impl Visit<'_> {
             }
         }
         self.hold().await?;
-        let secret = self.keep(texts).await?;
+        let kept = self.keep(texts).await?;
         let place = Place {
             gateway_uid: accepted.gateway_uid.clone(),
             agent_id: id.clone(),
@@ -105,9 +116,12 @@ impl Visit<'_> {
         };
         places::claim(&mut self.status, place, Vec::new(), Timestamp::now());
         self.write_status().await?;
-        let kept = secret.map_or_else(
+        let kept = kept.map_or_else(
             || "There was no text to be kept.".to_owned(),
-            |secret| format!("The texts that are overwritten are kept in Secret {secret}."),
+            |kept| {
+                let secret = kept.secret;
+                format!("The texts that are overwritten are kept in Secret {secret}.")
+            },
         );
         self.event(
             "Adopted",
@@ -119,25 +133,31 @@ impl Visit<'_> {
         Ok(())
     }
 
-    /// Before an adopted agent is written to for the first time: keeps what is there by now and is about to be overwritten. What changes
-    /// after this look is not overwritten, because every write names what it replaces.
+    /// Before a text of an adopted agent is overwritten that is not ours: keeps what is there by now. What changes after this look is not
+    /// overwritten, because every write names what it replaces.
     pub(super) async fn keep_replaced(
         &mut self,
         target: &Target,
         steps: &[Step],
     ) -> Result<(), Stop> {
-        let adopting = |place: &Place| place.state == PlaceState::Adopting;
-        if !places::present(&self.status).is_some_and(adopting) {
+        let Some(state) = places::present(&self.status)
+            .filter(|place| place.adopted)
+            .map(|place| place.state)
+        else {
             return Ok(());
-        }
+        };
         let (link, id) = (&target.link, &target.accepted.agent_id);
         let mut texts = Vec::new();
         for step in steps {
             match step {
                 Step::WriteFile { name, .. } => {
+                    if adoption::is_ours(&self.status.files, *name) {
+                        continue;
+                    }
                     let there = link.files_get(id, name.as_str()).await?;
                     texts.extend(there.content.map(|text| (name.to_string(), text)));
                 }
+                Step::WriteChecklist { .. } if self.status.checklist.is_some() => {}
                 Step::WriteChecklist { .. } => {
                     let Some(job) = target.monitor.as_deref() else {
                         continue;
@@ -147,12 +167,23 @@ impl Visit<'_> {
                 }
             }
         }
-        self.keep(texts).await?;
+        let names: Vec<_> = texts.iter().map(|(name, _)| name.clone()).collect();
+        let kept = self.keep(texts).await?;
+        // Of those that were there when the agent was adopted the event on that has told.
+        if let Some(Kept { secret, .. }) =
+            kept.filter(|kept| kept.is_new && state != PlaceState::Adopting)
+        {
+            let note = format!(
+                "The agent was adopted, and what it had is kept in Secret {secret} before it is overwritten: {}.",
+                names.join(", ")
+            );
+            self.event("TextsKept", &note);
+        }
         Ok(())
     }
 
-    /// Puts texts into the Agent's Secret, unless they are in it. Answers its name, where there is anything to keep.
-    async fn keep(&mut self, mut texts: Vec<(String, String)>) -> Result<Option<String>, Stop> {
+    /// Puts texts into the Agent's Secret, unless they are in it. Answers where they are, if there is anything to keep.
+    async fn keep(&mut self, mut texts: Vec<(String, String)>) -> Result<Option<Kept>, Stop> {
         texts.retain(|(_, text)| !text.is_empty());
         if texts.is_empty() {
             return Ok(None);
@@ -169,7 +200,7 @@ impl Visit<'_> {
                 .any(|owner| Some(&owner.uid) == uid.as_ref())
         {
             let message = format!(
-                "The agent is not taken over yet: its old texts are to be kept in Secret {name}, which exists and is not this Agent's. Delete it if nobody needs it; this Agent goes on by itself."
+                "The agent's old texts are to be kept in Secret {name}, which exists and is not this Agent's, and nothing is overwritten before. Delete it if nobody needs it; this Agent goes on by itself."
             );
             self.judge(Judgement::fails(ACCEPTED, Reason::SecretExists, message));
             return Err(Stop::Judged(Next::Within(SECRET_WAIT)));
@@ -179,7 +210,7 @@ impl Visit<'_> {
         let kept = kept.map(|(name, text)| (name, text.0)).collect();
         let Some(missing) = adoption::to_keep(&kept, &texts) else {
             let message = format!(
-                "The agent is not taken over: its old texts are larger than what one Secret can keep ({} bytes), and nothing is overwritten that is not kept. Shorten them on the gateway, or give files the policy Seed or Ignore.",
+                "The agent's old texts are larger than what one Secret can keep ({} bytes), and nothing is overwritten that is not kept. Shorten them on the gateway, or give files the policy Seed or Ignore.",
                 adoption::MOST_KEPT
             );
             return Err(self.stop(Judgement::fails(
@@ -189,7 +220,8 @@ impl Visit<'_> {
             )));
         };
         if missing.is_empty() {
-            return Ok(Some(name));
+            let (secret, is_new) = (name, false);
+            return Ok(Some(Kept { secret, is_new }));
         }
         let missing: BTreeMap<_, _> = missing
             .into_iter()
@@ -208,7 +240,8 @@ impl Visit<'_> {
             api.create(&PostParams::default(), &secret).await
         };
         written.map_err(ReconcileError::from)?;
-        Ok(Some(name))
+        let (secret, is_new) = (name, true);
+        Ok(Some(Kept { secret, is_new }))
     }
 
     fn secret(&self, name: &str, data: BTreeMap<String, ByteString>) -> Secret {
@@ -241,6 +274,24 @@ impl Visit<'_> {
             adoption::named(&self.agent.spec, keys)
         } else {
             keys
+        }
+    }
+
+    /// What is ours of an adopted agent's heartbeat may go, and the agent must not fall silent by that.
+    pub(super) fn keep_block(&mut self, target: &mut Target) {
+        // Only ever ours until what is written has been confirmed.
+        self.status.own_keys.retain(|path| path != HEARTBEAT);
+        let id = &target.accepted.agent_id;
+        let config = &target.observed.config;
+        let others_beat = adoption::others_beat(config.entries(), id);
+        let keeps = |place: &Place| {
+            let (keys, own_keys) = (&target.keys, &self.status.own_keys);
+            config.entry(id).is_some_and(|entry| {
+                adoption::keeps_empty_block(place, keys, own_keys, entry, others_beat)
+            })
+        };
+        if places::present(&self.status).is_some_and(keeps) {
+            target.keys.insert(HEARTBEAT.to_owned(), json!({}));
         }
     }
 

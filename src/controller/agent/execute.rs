@@ -22,6 +22,15 @@ pub(super) struct Executed {
     pub(super) written: usize,
 }
 
+impl Executed {
+    /// Adds what other steps brought.
+    pub(super) fn add(&mut self, other: Self) {
+        self.conflict |= other.conflict;
+        self.corrected.extend(other.corrected);
+        self.written += other.written;
+    }
+}
+
 /// Writes files and checklist, all at once; the link bounds how many are in flight. The first error that is not a conflict is returned after all were tried.
 pub(super) async fn execute(
     link: &Link,

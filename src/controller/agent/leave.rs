@@ -168,6 +168,10 @@ impl Leave<'_> {
         }
         let policy = self.policy();
         let own = text::mark(agent, context);
+        if policy == DeletionPolicy::Orphan {
+            // While the mark says that it is ours.
+            self.lift_pause(&writer).await?;
+        }
         if policy != DeletionPolicy::Delete && !unmark(&place.agent_id, &own, link).await? {
             return Ok(Done::Nothing);
         }
@@ -227,10 +231,10 @@ impl Leave<'_> {
     }
 
     /// Whether what stands there can be ours: a claim that the gateway never confirmed may never have been used, and somebody else may have
-    /// made an agent of that id since.
+    /// made an agent of that id since, or have taken over the same one.
     async fn is_there_by_us(&self, link: &Link) -> Result<bool, ReconcileError> {
         let (record, place, context) = (&self.record, self.place, self.context);
-        if plan::is_confirmed(record, place) {
+        if !plan::is_in_doubt(place) {
             return Ok(true);
         }
         let now = Some(Instant::now());
@@ -244,13 +248,13 @@ impl Leave<'_> {
         }
         let entry = observed.config.agent(&place.agent_id);
         let own = text::mark(self.agent, context);
-        let judge = |found| plan::ownership(record, Some(place), entry, found, &own);
-        if judge(None) != plan::Ownership::Foreign {
+        if entry.is_none() {
             // Free: the writer, which waits for what is under way, has the last word.
             return Ok(true);
         }
         let found = observe::mark(link, &place.agent_id).await?;
-        Ok(judge(found.as_ref()) != plan::Ownership::Foreign)
+        let ownership = plan::ownership(record, Some(place), entry, found.as_ref(), &own);
+        Ok(ownership != plan::Ownership::Foreign)
     }
 
     /// Takes our heartbeat and our mark out of an agent that the gateway never deletes.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future;
 
 use crate::{
-    gateway::{CallError, FileInfo, Link},
+    gateway::{CallError, Class, FileInfo, Link},
     plan::{
         agent::{SeenChecklist, SeenFile},
         entry,
@@ -65,14 +65,40 @@ pub(super) async fn read(
     future::try_join_all(reads).await
 }
 
-/// The ownership mark in the agent's AGENTS.md.
+/// What an agent's AGENTS.md says of whose it is.
+#[derive(Debug)]
+pub(super) enum Marking {
+    /// It carries this mark, or none.
+    Read(Option<Mark>),
+    /// The gateway does not read this file: a link to somewhere else, for instance.
+    Refused,
+}
+
+impl Marking {
+    /// The mark that could be read.
+    pub(super) fn mark(&self) -> Option<&Mark> {
+        match self {
+            Self::Read(mark) => mark.as_ref(),
+            Self::Refused => None,
+        }
+    }
+}
+
+/// The ownership mark in the agent's AGENTS.md; none where that cannot be read.
 pub(in crate::controller) async fn mark(
     link: &Link,
     agent_id: &str,
 ) -> Result<Option<Mark>, CallError> {
+    let marking = marking(link, agent_id).await?;
+    Ok(marking.mark().cloned())
+}
+
+/// The ownership mark in the agent's AGENTS.md, and whether that can be read.
+pub(super) async fn marking(link: &Link, agent_id: &str) -> Result<Marking, CallError> {
     match link.files_get(agent_id, FileName::Agents.as_str()).await {
-        Ok(file) => Ok(file.content.as_deref().and_then(Mark::find)),
-        Err(CallError::AgentNotFound { .. }) => Ok(None),
+        Ok(file) => Ok(Marking::Read(file.content.as_deref().and_then(Mark::find))),
+        Err(CallError::AgentNotFound { .. }) => Ok(Marking::Read(None)),
+        Err(error) if error.class() == Class::Rejected => Ok(Marking::Refused),
         Err(error) => Err(error),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::jiff::SignedDuration;
 use kube::ResourceExt;
 
 use crate::{
@@ -16,7 +17,13 @@ use crate::{
         obstacles::Obstacle,
         runner::Next,
     },
-    plan::{adoption, entry, pause::EVERY, places, render::FileName},
+    gateway::CronJob,
+    plan::{
+        adoption, entry,
+        pause::{EVERY, HEARTBEAT},
+        places,
+        render::FileName,
+    },
 };
 
 /// When to look again for a heartbeat monitor that the gateway has not made yet: soon, and after half as long again as it is missing.
@@ -32,30 +39,45 @@ impl Visit<'_> {
             place.state = PlaceState::Registered;
             place.entry_sha256 = None;
             let is_given_back = place.replaced_every.take().is_some();
+            let mut keys = target.keys.clone();
+            // What a pause had replaced is the agent's own again, and so is a block with nothing in it.
+            keys.remove(HEARTBEAT);
             if is_given_back && place.adopted && !adoption::names_every(&self.agent.spec) {
-                // What a pause had replaced is the agent's own again.
-                let mut keys = target.keys.clone();
                 keys.remove(EVERY);
-                self.status.own_keys.retain(|path| path != EVERY);
+            }
+            if keys.len() != target.keys.len() {
+                self.status.own_keys.retain(|path| keys.contains_key(path));
                 self.status.entry_sha256 = Some(entry::digest(&keys));
             }
         }
         // Files that are not ours any more are not spoken of; one that was emptied is remembered, so that it is never emptied twice.
-        let wanted = |name: &str| {
-            target
-                .workspace
-                .files
-                .iter()
-                .any(|file| file.name.as_str() == name)
-        };
+        let wanted = target.workspace.files.iter().map(|file| file.name);
+        let names: Vec<_> = wanted.chain(target.desired.ignored.clone()).collect();
+        let is_ours = |name: &str| names.iter().any(|own| own.as_str() == name);
         self.status
             .files
-            .retain(|file| wanted(&file.name) || file.name == FileName::Bootstrap.as_str());
+            .retain(|file| is_ours(&file.name) || file.name == FileName::Bootstrap.as_str());
         let message = format!(
             "{} files are on the gateway as declared.",
             target.workspace.files.len()
         );
         self.judge(Judgement::holds(FILES_SYNCED, Reason::Synced, message));
+    }
+
+    /// An adopted agent that is without an `every` of its own beats by the gateway's default, which its job tells.
+    pub(super) fn every_by_default(&mut self, target: &Target) {
+        let id = &target.accepted.agent_id;
+        let is_silent = self.every.is_none_or(|every| every.is_zero());
+        if !is_silent || target.keys.contains_key(EVERY) || !self.is_adopted(&target.accepted) {
+            return;
+        }
+        let entry = target.observed.config.entry(id);
+        let job = target.observed.heartbeat_job(id).filter(|job| job.enabled);
+        if entry.is_some_and(|entry| entry.pointer("/heartbeat/every").is_none())
+            && let Some(every) = job.and_then(CronJob::every)
+        {
+            self.every = SignedDuration::try_from(every).ok();
+        }
     }
 
     pub(super) fn judge_heartbeat(&mut self, target: &Target) -> Next {

@@ -15,24 +15,37 @@ use crate::{
         agent::{
             accept::Accepted,
             adopt::Stranger,
-            observe, text,
-            visit::{Stop, Visit},
+            observe::{self, Marking},
+            text,
+            visit::{Stop, Target, Visit},
         },
         runner::Next,
     },
     gateway::{Link, Observed},
     kube::apply,
     plan::{
-        agent::{self as plan, Ownership},
+        agent::{self as plan, Ownership, Step},
         entry::{self, Keys},
+        mark::Mark,
         places,
-        render::Workspace,
+        render::{FileName, Workspace},
         wake,
     },
 };
 
+/// What the writer is to find where the agent is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Whatever is there.
+    Anything,
+    /// Nothing: the id is free. What was sent for a claim of an earlier pass may arrive all the same.
+    Nothing,
+    /// Nothing, and what comes is somebody else's: the claim was made in this pass, and nothing was sent for it.
+    NothingOfOurs,
+}
+
 impl Visit<'_> {
-    /// Makes sure that the agent on the gateway is ours, or free and claimed. Answers whether it must not be there when the writer comes to it.
+    /// Makes sure that the agent on the gateway is ours, or free and claimed. Answers what the writer is to find there.
     pub(super) async fn own(
         &mut self,
         accepted: &Accepted,
@@ -40,20 +53,18 @@ impl Visit<'_> {
         observed: &Observed,
         keys: &Keys,
         workspace: &Workspace,
-    ) -> Result<bool, Stop> {
+    ) -> Result<Awaited, Stop> {
         let id = &accepted.agent_id;
         self.take_up(accepted).await?;
         let place = places::present_at(&self.status, &accepted.destination());
         let entry = observed.config.agent(id);
         let own = text::mark(&self.agent, self.context);
-        let judge = |found| plan::ownership(&self.status, place, entry, found, &own);
-        let mut ownership = judge(None);
-        let mut mark = None;
-        if ownership == Ownership::Foreign {
-            mark = observe::mark(link, id).await?;
-            ownership = judge(mark.as_ref());
-        }
-        match ownership {
+        let marking = if entry.is_some() && place.is_none_or(plan::is_in_doubt) {
+            observe::marking(link, id).await?
+        } else {
+            Marking::Read(None)
+        };
+        match plan::ownership(&self.status, place, entry, marking.mark(), &own) {
             Ownership::Claimed if entry.is_none() && self.is_adopted(accepted) => {
                 // Somebody removed it. What is made anew has nothing of its own that could stay.
                 if let Some(place) = places::present_mut(&mut self.status) {
@@ -67,12 +78,13 @@ impl Visit<'_> {
                 let written = written.and_then(|place| place.entry_sha256.clone());
                 self.hold().await?;
                 self.status.entry_sha256 = self.status.entry_sha256.take().or(written);
-                Ok(false)
+                Ok(Awaited::Anything)
             }
             Ownership::Free => {
                 let state = place.map_or(PlaceState::Claimed, |place| place.state);
+                let awaited = place.map_or(Awaited::NothingOfOurs, |_| Awaited::Nothing);
                 self.claim(accepted, state, keys).await?;
-                Ok(true)
+                Ok(awaited)
             }
             Ownership::Marked => {
                 // The agent has come back under our eyes: a place on a Gateway that is gone was most likely this one.
@@ -84,14 +96,14 @@ impl Visit<'_> {
                 self.status.places.retain(is_there);
                 self.claim(accepted, PlaceState::Registered, keys).await?;
                 self.event("OwnershipResumed", &format!("The agent {id:?} on the gateway carries this Agent's mark and is taken up again."));
-                Ok(false)
+                Ok(Awaited::Anything)
             }
             Ownership::Foreign => {
                 let stranger = Stranger {
                     accepted,
                     link,
                     entry: entry.unwrap_or(&Value::Null),
-                    mark,
+                    marking,
                 };
                 Err(self.meet(stranger, workspace).await)
             }
@@ -107,6 +119,46 @@ impl Visit<'_> {
             self.write_status().await?;
         }
         Ok(())
+    }
+
+    /// Before AGENTS.md brings our mark to a place for the first time: it never goes over the mark of another, who has come by the same
+    /// agent meanwhile. What comes after this look is not overwritten, because the write names what it replaces; only where there is no file
+    /// at all the gateway takes no such condition, and a moment is left.
+    pub(super) async fn refuse_marked(
+        &mut self,
+        target: &Target,
+        entry: Option<&Value>,
+        steps: &mut [Step],
+    ) -> Result<(), Stop> {
+        let marks = steps.iter_mut().find_map(|step| match step {
+            Step::WriteFile { name, expected, .. } if *name == FileName::Agents => Some(expected),
+            _ => None,
+        });
+        let Some(expected) = marks.filter(|_| self.is_in_doubt()) else {
+            return Ok(());
+        };
+        let (link, id) = (&target.link, &target.accepted.agent_id);
+        let there = link.files_get(id, FileName::Agents.as_str()).await?;
+        let mark = there.content.as_deref().and_then(Mark::find);
+        if mark
+            .as_ref()
+            .is_some_and(|mark| *mark != text::mark(&self.agent, self.context))
+        {
+            let stranger = Stranger {
+                accepted: &target.accepted,
+                link,
+                entry: entry.unwrap_or(&Value::Null),
+                marking: Marking::Read(mark),
+            };
+            return Err(self.meet(stranger, &target.workspace).await);
+        }
+        *expected = expected.take().or(there.hash);
+        Ok(())
+    }
+
+    /// Whether our mark has not been confirmed yet at the place where the agent is.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        places::present(&self.status).is_some_and(plan::is_in_doubt)
     }
 
     /// Puts the finalizer on the Agent where it is missing: nothing of ours is on a gateway without one.

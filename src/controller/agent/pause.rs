@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
+use kube::ResourceExt;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::{
     api::{
@@ -16,14 +18,17 @@ use crate::{
     controller::{
         agent::{
             accept::resolve,
+            leave::Leave,
             rounds::foreign_heartbeats,
             visit::{Stop, Visit},
         },
-        runner::Next,
+        runner::{Next, ReconcileError},
     },
-    gateway::{EntryWish, WriteError},
+    gateway::{EntryWish, WriteError, Writer},
     plan::{
-        adoption, agent as plan, entry,
+        adoption, agent as plan,
+        desired::desired,
+        entry,
         pause::{self, EVERY, NEVER, Pause},
         places,
     },
@@ -157,6 +162,49 @@ impl Visit<'_> {
         if place.leaving_since.is_none() {
             let there = entry::taken(there, &self.status.own_keys);
             self.status.entry_sha256 = Some(entry::digest(&there));
+        }
+    }
+}
+
+impl Leave<'_> {
+    /// Has an agent that stays, and that nobody stands for any more, beat again where a pause has switched that off.
+    pub(super) async fn lift_pause(&self, writer: &Writer) -> Result<(), ReconcileError> {
+        let (context, place) = (self.context, self.place);
+        let Some(gateway) = context
+            .world
+            .gateway_with_uid(&place.gateway, &place.gateway_uid)
+        else {
+            return Ok(());
+        };
+        let now = Some(Instant::now());
+        let observed = context.pool.observe(&place.gateway_uid, now).await?;
+        let Some(there) = observed.config.entry(&place.agent_id) else {
+            return Ok(());
+        };
+        let namespace = self.agent.namespace().unwrap_or_default();
+        let board = self.agent.spec.board_ref.as_ref();
+        let board = board.and_then(|board| context.world.board(board, &namespace));
+        let id = place.agent_id.clone();
+        let declared = desired(self.agent, board.as_deref(), &gateway, id).heartbeat;
+        let others_beat = adoption::others_beat(observed.config.entries(), &place.agent_id);
+        let (spec, every) = (&self.agent.spec, &declared.every);
+        let Some((set, unset)) = pause::lifted(spec, place, every, there, others_beat) else {
+            return Ok(());
+        };
+        context.metrics.plan_step("write_entry");
+        let wish = EntryWish {
+            agent_id: place.agent_id.clone(),
+            set,
+            unset,
+            must_be_absent: false,
+            was_there: true,
+            may_be_created: false,
+            foreign_heartbeats: foreign_heartbeats(&gateway),
+        };
+        match self.turn.lend(writer.apply(wish)).await {
+            // Somebody removed it meanwhile.
+            Ok(_) | Err(WriteError::WasDeleted) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -172,6 +172,7 @@ fn planned(agent: &Agent, desired: &Desired, document: &Value) -> Plan {
     let wanted = Wanted {
         keys: &entry::keys(desired),
         workspace: &workspace,
+        ignored: &[],
     };
     plan(wanted, &agent.status.clone().unwrap_or_default(), &seen)
 }
@@ -272,6 +273,15 @@ proptest! {
                 prop_assert_eq!(file.policy, expected);
             }
         }
+        let ignored = |name: &FileName| {
+            let policy = |files: &[FileSpec]| {
+                let of_file = |file: &&FileSpec| file.name == name.as_str();
+                files.iter().find(of_file).and_then(|file| file.policy)
+            };
+            policy(&agent).or_else(|| policy(&board)) == Some(FilePolicy::Ignore)
+        };
+        let names: Vec<_> = FileName::ALL.into_iter().filter(ignored).collect();
+        prop_assert_eq!(&desired.ignored, &names);
         prop_assert_eq!(desired.marked, wanted.contains_key(&FileName::Agents));
     }
 }

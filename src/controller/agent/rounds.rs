@@ -13,15 +13,18 @@ use crate::{
         reason::Reason,
     },
     controller::agent::{
-        execute, observe,
+        execute::{self, Executed},
+        observe,
+        own::Awaited,
         visit::{Stop, Target, Visit},
     },
     gateway::{self, CallError, EntryWish, WriteError},
     plan::{
-        agent::{self as plan, EntryStep, Seen, Wanted},
+        agent::{self as plan, EntryStep, Seen, Step, Wanted},
         entry,
         files::Cause,
         places,
+        render::FileName,
     },
 };
 
@@ -41,8 +44,10 @@ impl Visit<'_> {
     pub(super) async fn rounds(
         &mut self,
         target: &mut Target,
-        mut must_be_absent: bool,
+        mut awaited: Awaited,
     ) -> Result<(), Stop> {
+        self.keep_block(target);
+        self.every_by_default(target);
         let id = target.accepted.agent_id.clone();
         let mut seen = Seen {
             entry: target.observed.config.entry(&id).cloned(),
@@ -54,6 +59,7 @@ impl Visit<'_> {
                 Wanted {
                     keys: &target.keys,
                     workspace: &target.workspace,
+                    ignored: &target.desired.ignored,
                 },
                 &self.status,
                 &seen,
@@ -63,9 +69,7 @@ impl Visit<'_> {
             if let Some(step) = plan.entry {
                 self.phase = REGISTERED;
                 self.differs = true;
-                must_be_absent = self
-                    .write_entry(step, target, &mut seen, must_be_absent)
-                    .await?;
+                awaited = self.write_entry(step, target, &mut seen, awaited).await?;
                 continue;
             }
             let Some(files) = &mut seen.files else {
@@ -85,17 +89,11 @@ impl Visit<'_> {
                 return Ok(());
             }
             self.differs = true;
-            self.keep_replaced(target, &plan.steps).await?;
-            let monitor = target.monitor.as_deref();
-            let executed = execute::execute(
-                &target.link,
-                &id,
-                monitor,
-                plan.steps,
-                &mut self.status,
-                &self.context.metrics,
-            )
-            .await?;
+            let mut steps = plan.steps;
+            self.refuse_marked(target, seen.entry.as_ref(), &mut steps)
+                .await?;
+            self.keep_replaced(target, &steps).await?;
+            let executed = self.execute(target, steps).await?;
             self.differs = false;
             self.corrected(&executed.corrected);
             // Without skipBootstrap a heartbeat run may have put files of the gateway's own beside ours meanwhile.
@@ -113,20 +111,44 @@ impl Visit<'_> {
         .into())
     }
 
-    /// Records files that need no write, and tells once of those that are the agent's own and that it has changed.
+    /// Carries out steps. AGENTS.md goes first where it brings our mark: who loses that one to somebody else writes nothing else.
+    async fn execute(&mut self, target: &Target, steps: Vec<Step>) -> Result<Executed, CallError> {
+        let is_in_doubt = self.is_in_doubt();
+        let (marks, rest): (Vec<_>, Vec<_>) = steps
+            .into_iter()
+            .partition(|step| is_in_doubt && step.file() == Some(FileName::Agents));
+        let mut executed = Executed::default();
+        for steps in [marks, rest] {
+            if executed.conflict {
+                break;
+            }
+            let more = execute::execute(
+                &target.link,
+                &target.accepted.agent_id,
+                target.monitor.as_deref(),
+                steps,
+                &mut self.status,
+                &self.context.metrics,
+            );
+            executed.add(more.await?);
+        }
+        Ok(executed)
+    }
+
+    /// Records files that need no write, and tells once of those that are left alone and are not as we left them any more.
     fn remember_files(&mut self, files: Vec<FileStatus>) {
         let mut drifted = Vec::new();
         for file in files {
             let known = self.status.files.iter().find(|it| it.name == file.name);
-            let was_seeded = known.is_some_and(|known| known.state == FileState::Seeded);
-            if was_seeded && file.state == FileState::Drifted {
+            let was_told = known.is_none_or(|known| known.state == FileState::Drifted);
+            if !was_told && file.state == FileState::Drifted {
                 drifted.push(file.name.clone());
             }
             execute::remember_file(&mut self.status, file);
         }
         if !drifted.is_empty() {
             let note = format!(
-                "Changed by the agent, and left as they are, because they were only to be written once: {}.",
+                "Changed since they were written, and left as they are, because their policy is Seed or Ignore: {}.",
                 drifted.join(", ")
             );
             self.event("DriftDetected", &note);
@@ -168,14 +190,14 @@ impl Visit<'_> {
         differs
     }
 
-    /// Hands the entry to the config writer. Answers whether it must not be there at the next try.
+    /// Hands the entry to the config writer. Answers what it is to find at the next try.
     async fn write_entry(
         &mut self,
         step: EntryStep,
         target: &mut Target,
         seen: &mut Seen,
-        must_be_absent: bool,
-    ) -> Result<bool, Stop> {
+        awaited: Awaited,
+    ) -> Result<Awaited, Stop> {
         let EntryStep { set, unset, cause } = step;
         let id = target.accepted.agent_id.clone();
         self.record_write(target, seen).await?;
@@ -193,7 +215,7 @@ impl Visit<'_> {
             agent_id: id.clone(),
             set,
             unset,
-            must_be_absent,
+            must_be_absent: awaited != Awaited::Anything,
             was_there: may_be_created || self.status.entry_sha256.is_some(),
             may_be_created,
             foreign_heartbeats,
@@ -209,10 +231,14 @@ impl Visit<'_> {
                 target.monitor = applied.heartbeat_job.or_else(|| target.monitor.take());
                 seen.entry = Some(applied.entry);
                 self.differs = false;
-                Ok(false)
+                Ok(Awaited::Anything)
             }
             Err(WriteError::Exists) => {
                 // Somebody made it between our look and our write, or what was sent before a crash has arrived: the claim is judged again.
+                // One for which nothing was sent is worth nothing, however much what is there is like what we would have written.
+                if awaited == Awaited::NothingOfOurs {
+                    places::forget(&mut self.status, &target.accepted.gateway_uid);
+                }
                 let uid = &target.accepted.gateway_uid;
                 let newer = Some(Instant::now());
                 target.observed = self.context.pool.observe(uid, newer).await?;
@@ -230,7 +256,7 @@ impl Visit<'_> {
                 // Written down first: what is created and not written yet is known as ours only by that.
                 self.will_be(PlaceState::Creating);
                 self.write_status().await?;
-                Ok(must_be_absent)
+                Ok(awaited)
             }
             Err(WriteError::NotAsWritten { paths, entry }) => {
                 self.came_by_us(entry.as_ref());

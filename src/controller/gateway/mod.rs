@@ -85,6 +85,11 @@ pub(super) async fn reconcile(
         pending(&gateway, context).unwrap_or_default(),
     ));
     let (is_due, next_resync) = context.resync(&uid);
+    if is_due {
+        // First of all: what fails below must not cost the Agents this comparison.
+        let agents = context.world.agents_on(&name_of(&gateway));
+        context.world.touch_agents(agents);
+    }
     let found = if is_due {
         orphans::look(&gateway, context).await.unwrap_or_else(|error| {
             tracing::info!(%error, "agents without an Agent could not be looked for; they are at the next comparison");
@@ -103,13 +108,6 @@ pub(super) async fn reconcile(
         matches!(view, LinkView::Up { .. }),
     );
 
-    if is_due {
-        let agents = context.world.agents_on(&GatewayName {
-            name: gateway.name_any(),
-            namespace,
-        });
-        context.world.touch_agents(agents);
-    }
     let visit = if problem.is_some() {
         VISIT_WITHOUT_SECRET
     } else {

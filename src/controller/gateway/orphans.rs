@@ -1,7 +1,7 @@
 //! Looks for agents that carry this cluster's mark and that no Agent stands for; `plan::orphans` judges.
 
 use futures_util::future;
-use kube::{Resource as _, ResourceExt, runtime::reflector::ObjectRef};
+use kube::{Api, Resource as _, ResourceExt, runtime::reflector::ObjectRef};
 use tokio::time::Instant;
 
 use super::name_of;
@@ -11,6 +11,7 @@ use crate::{
     gateway::{CallError, Link},
     plan::{
         admission,
+        mark::Mark,
         orphans::{self, MOST_LISTED, Orphan},
     },
 };
@@ -60,11 +61,16 @@ async fn orphan(
     link: &Link,
     context: &Context,
 ) -> Result<Option<Orphan>, CallError> {
+    // A file that the gateway does not read names nobody, and hides no other orphan.
     let Some(mark) = mark_of(link, agent_id).await? else {
         return Ok(None);
     };
     let object = ObjectRef::<Agent>::new(&mark.name).within(&mark.namespace);
     let object = context.world.agents.get(&object);
+    if object.is_none() && mark.cluster_id == context.cluster_id && is_stored(&mark, context).await
+    {
+        return Ok(None);
+    }
     let means_it = object
         .as_ref()
         .is_some_and(|object| means(object, agent_id, gateway, context));
@@ -76,6 +82,19 @@ async fn orphan(
         means_it,
     );
     Ok(judged)
+}
+
+/// Whether there is an Agent that the mark names, be it one that does not parse: another version wrote it, and its agent is no orphan.
+/// Where that cannot be told, there may be one.
+async fn is_stored(mark: &Mark, context: &Context) -> bool {
+    let api = Api::<Agent>::namespaced(context.clients.request.clone(), &mark.namespace);
+    match api.get_metadata_opt(&mark.name).await {
+        Ok(object) => object.is_some(),
+        Err(error) => {
+            tracing::info!(%error, agent = mark.name, namespace = mark.namespace, "it could not be told whether the Agent of a mark is there");
+            true
+        }
+    }
 }
 
 /// Whether an Agent is to be the agent of this id on this Gateway.
@@ -101,19 +120,20 @@ pub(super) fn known(
     let sharing = sharing(&uid, context);
     let mut orphans = found.or_else(|| context.orphans(&uid))?;
     orphans.retain(|orphan| !is_claimed(&orphan.agent_id, &sharing, context));
-    context.remember_orphans(&uid, &orphans);
     Some(orphans)
 }
 
-/// Puts them into the status, and warns of those that are new there.
+/// Puts them into the status, warns of those that are new, and remembers all of them.
 pub(super) fn report(
     orphans: &[Orphan],
     gateway: &Gateway,
     status: &mut GatewayStatus,
     context: &Context,
 ) {
-    let is_new = |orphan: &&Orphan| !status.orphaned_agents.contains(&orphan.agent_id);
-    let new: Vec<_> = orphans.iter().filter(is_new).cloned().collect();
+    let uid = gateway.uid().unwrap_or_default();
+    let told = context.orphans(&uid).unwrap_or_default();
+    context.remember_orphans(&uid, orphans);
+    let new = orphans::news(orphans, &status.orphaned_agents, &told);
     if !new.is_empty() {
         let told = orphans::told(&new);
         let reference = gateway.object_ref(&());

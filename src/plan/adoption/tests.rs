@@ -89,6 +89,7 @@ fn only_an_unmarked_agent_of_the_roster_is_taken_over_and_only_where_spec_and_ga
             agent_id: "team_a",
             entry,
             mark,
+            is_readable: true,
         };
         let refused = judge(spec, found, &gateway, own_namespace).err();
         assert_eq!(refused.is_some(), said.is_some(), "{refused:?}");
@@ -102,6 +103,24 @@ fn only_an_unmarked_agent_of_the_roster_is_taken_over_and_only_where_spec_and_ga
             );
         }
     }
+}
+
+#[test]
+fn an_agent_whose_mark_cannot_be_read_is_never_taken_over() {
+    let found = Found {
+        agent_id: "team_a",
+        entry: &json!({"name": "Theirs"}),
+        mark: None,
+        is_readable: false,
+    };
+    let willing = spec(json!({"adoptionPolicy": "IfUnmarked"}));
+    let refused = judge(&willing, found, &gateway(None), true).unwrap_err();
+    assert_eq!(refused.reason, Reason::AgentExists);
+    assert!(
+        refused.message.contains("does not read its AGENTS.md"),
+        "{}",
+        refused.message
+    );
 }
 
 #[test]
@@ -176,6 +195,18 @@ fn a_pause_gives_back_what_was_not_ours_exactly() {
     for (spec, place, entry, replaced) in [
         (&unset, place(true, None), &beats, Some("3h")),
         (&unset, place(true, None), &json!({}), Some("")),
+        (
+            &unset,
+            place(true, None),
+            &json!({"heartbeat": {}}),
+            Some("{}"),
+        ),
+        (
+            &unset,
+            place(true, None),
+            &json!({"heartbeat": {"to": "x"}}),
+            Some("{}"),
+        ),
         (&named, place(true, None), &beats, None),
         (&unset, place(false, None), &beats, None),
         (&unset, place(true, Some("2h")), &beats, None),
@@ -187,6 +218,7 @@ fn a_pause_gives_back_what_was_not_ours_exactly() {
         (Some("3h"), json!({"heartbeat.every": "3h"}), &[]),
         // It had none: ours is taken out again.
         (Some(""), json!({}), &["heartbeat.every"]),
+        (Some("{}"), json!({}), &["heartbeat.every"]),
     ] {
         let (mut keys, mut own) = (Keys::new(), Vec::new());
         give_back(&place(true, replaced), &mut keys, &mut own);
@@ -196,6 +228,79 @@ fn a_pause_gives_back_what_was_not_ours_exactly() {
     let mut keys = Keys::from([(EVERY.to_owned(), json!("1h"))]);
     give_back(&place(true, Some("3h")), &mut keys, &mut Vec::new());
     assert_eq!(keys[EVERY], "1h", "what is declared by now goes first");
+}
+
+#[test]
+fn a_block_that_is_emptied_stays_where_it_was_empty_or_the_agent_would_fall_silent() {
+    let silent = json!({"heartbeat": {"every": "0m"}});
+    let every = || vec!["heartbeat.every".to_owned()];
+    for (replaced, entry, own, keys, others_beat, keeps) in [
+        (Some("{}"), &silent, every(), json!({}), false, true),
+        (Some("{}"), &silent, every(), json!({}), true, true),
+        (Some(""), &silent, every(), json!({}), true, true),
+        (Some(""), &silent, every(), json!({}), false, false),
+        // The spec does not name it any more.
+        (None, &silent, every(), json!({}), true, true),
+        (None, &silent, every(), json!({}), false, false),
+        // After a crash: it was written, and not written down.
+        (
+            Some(""),
+            &json!({"heartbeat": {}}),
+            every(),
+            json!({}),
+            true,
+            true,
+        ),
+        // Something stays in it anyway, or nothing of ours is in it, or somebody took it out.
+        (
+            Some("{}"),
+            &json!({"heartbeat": {"every": "0m", "to": "x"}}),
+            every(),
+            json!({}),
+            true,
+            false,
+        ),
+        (
+            Some("{}"),
+            &silent,
+            every(),
+            json!({"heartbeat.target": "none"}),
+            true,
+            false,
+        ),
+        (
+            None,
+            &json!({"heartbeat": {}}),
+            Vec::new(),
+            json!({}),
+            true,
+            false,
+        ),
+        (
+            Some("{}"),
+            &json!({"name": "A"}),
+            every(),
+            json!({}),
+            true,
+            false,
+        ),
+    ] {
+        let mut place = Place {
+            adopted: true,
+            replaced_every: replaced.map(str::to_owned),
+            ..Place::default()
+        };
+        let keys: Keys = serde_json::from_value(keys).unwrap();
+        let judged = keeps_empty_block(&place, &keys, &own, entry, others_beat);
+        assert_eq!(judged, keeps, "{replaced:?} {entry} {keys:?}");
+        place.adopted = false;
+        assert!(!keeps_empty_block(&place, &keys, &own, entry, true));
+    }
+    let roster = json!({"a": {"heartbeat": {}}, "b": {}, "c": {"heartbeat": null}});
+    let roster = roster.as_object();
+    assert!(!others_beat(roster, "a"));
+    assert!(others_beat(roster, "b"));
+    assert!(!others_beat(None, "a"));
 }
 
 #[test]
@@ -210,6 +315,28 @@ fn a_checklist_that_was_there_stays_unless_the_spec_names_another() {
     ] {
         let spec = spec(json!({ "heartbeat": heartbeat }));
         assert_eq!(writes_checklist(&spec, is_there, was_written), writes);
+    }
+}
+
+#[test]
+fn a_file_that_was_never_ours_is_kept_whenever_it_is_overwritten() {
+    for (state, ours) in [
+        (None, false),
+        (Some(FileState::Synced), true),
+        // The agent's own, whether we have looked at it or not.
+        (Some(FileState::Seeded), false),
+        (Some(FileState::Drifted), false),
+    ] {
+        let files = state.map(|state| FileStatus {
+            name: "SOUL.md".into(),
+            sha256: "any".into(),
+            size: 1,
+            modified: None,
+            state,
+        });
+        let files: Vec<_> = files.into_iter().collect();
+        assert_eq!(is_ours(&files, FileName::Soul), ours, "{state:?}");
+        assert!(!is_ours(&files, FileName::User));
     }
 }
 

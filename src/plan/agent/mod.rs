@@ -32,7 +32,8 @@ pub enum Ownership {
 /// Judges ownership from the record, the claim, the agent's entry if it is there, and the mark in AGENTS.md as just read.
 ///
 /// A claim says that the id was free, not that anything was written since. So until the gateway has confirmed the agent, an entry
-/// counts as ours only if it holds what the claim was made to write.
+/// counts as ours only if it holds what the claim was made to write. Another cluster can have made the same of the same manifest, or
+/// have taken over the same agent: while a claim [is in doubt](is_in_doubt), the mark of another goes before it.
 #[must_use]
 pub fn ownership(
     record: &AgentStatus,
@@ -41,13 +42,21 @@ pub fn ownership(
     found: Option<&Mark>,
     own: &Mark,
 ) -> Ownership {
+    let is_marked_by_another = found.is_some_and(|found| found != own);
     match (place, entry) {
+        (Some(place), Some(_)) if is_in_doubt(place) && is_marked_by_another => Ownership::Foreign,
         (Some(place), _) if is_confirmed(record, place) => Ownership::Claimed,
         (_, None) => Ownership::Free,
         (Some(place), Some(entry)) if came_by(record, place, entry) => Ownership::Claimed,
         (_, Some(_)) if found == Some(own) => Ownership::Marked,
         (_, Some(_)) => Ownership::Foreign,
     }
+}
+
+/// Whether the mark has to be looked at before what stands at this place counts as ours: until our own has been confirmed there.
+#[must_use]
+pub fn is_in_doubt(place: &Place) -> bool {
+    !matches!(place.state, PlaceState::Registered | PlaceState::Returning)
 }
 
 /// Whether the gateway has ever confirmed the agent of this claim.
@@ -70,6 +79,8 @@ pub struct Wanted<'a> {
     pub keys: &'a Keys,
     /// The rendered files and the checklist.
     pub workspace: &'a Workspace,
+    /// The files that are left alone: only looked at.
+    pub ignored: &'a [FileName],
 }
 
 /// What was seen on the gateway.
@@ -223,13 +234,7 @@ pub fn plan(wanted: Wanted<'_>, record: &AgentStatus, seen: &Seen) -> Plan {
     }
     let mut plan = Plan::default();
     if let Some(seen_files) = &seen.files {
-        plan_files(
-            &mut plan,
-            wanted.workspace,
-            record,
-            seen_files,
-            seen.skip_bootstrap,
-        );
+        plan_files(&mut plan, wanted, record, seen_files, seen.skip_bootstrap);
     }
     plan_checklist(
         &mut plan,
@@ -269,23 +274,34 @@ fn origin(
 
 fn plan_files(
     plan: &mut Plan,
-    workspace: &Workspace,
+    wanted: Wanted<'_>,
     record: &AgentStatus,
     seen: &BTreeMap<FileName, SeenFile>,
     skip_bootstrap: bool,
 ) {
-    let mut wanted = workspace.files.iter();
-    let bootstrap = wanted.find(|file| file.name == FileName::Bootstrap);
+    let files = &wanted.workspace.files;
+    let bootstrap = files.iter().find(|file| file.name == FileName::Bootstrap);
     let Some(origin) = origin(record, seen.get(&FileName::Bootstrap), bootstrap) else {
         plan.reads.insert(FileName::Bootstrap);
         return;
     };
     let recorded = |name: FileName| record.files.iter().find(|file| file.name == name.as_str());
-    for file in &workspace.files {
+    let look = |name: FileName| {
+        let seen = seen.get(&name);
+        seen.map_or((Listed::No, None), |seen| (seen.listed, seen.read.as_ref()))
+    };
+    for &name in wanted.ignored {
+        let (listed, read) = look(name);
+        match files::decide_ignored(name, recorded(name), listed, read) {
+            Action::Record(status) => plan.files.push(status),
+            Action::Read | Action::Write { .. } => {
+                plan.reads.insert(name);
+            }
+        }
+    }
+    for file in files {
         let sha256 = entry::sha256(&file.text);
-        let (listed, read) = seen
-            .get(&file.name)
-            .map_or((Listed::No, None), |seen| (seen.listed, seen.read.as_ref()));
+        let (listed, read) = look(file.name);
         match files::decide(file, &sha256, recorded(file.name), listed, read, origin) {
             Action::Read => {
                 plan.reads.insert(file.name);
@@ -309,7 +325,7 @@ fn plan_files(
         }
     }
     // The gateway's own "birth sequence" would tell the agent to reinvent the identity that was declared.
-    let wants_bootstrap = bootstrap.is_some();
+    let wants_bootstrap = bootstrap.is_some() || wanted.ignored.contains(&FileName::Bootstrap);
     if !wants_bootstrap && let Some(status) = recorded(FileName::Bootstrap) {
         plan.files.push(status.clone());
     }

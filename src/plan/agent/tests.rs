@@ -27,6 +27,7 @@ fn a_seed_of_ours_survives_an_agents_edit_and_an_enforced_file_does_not() {
     let wanted = Wanted {
         keys: &keys,
         workspace: &workspace,
+        ignored: &[],
     };
     let (mut record, mut model) = (record(PlaceState::Claimed), Model::default());
     converge(wanted, &mut record, &mut model, usize::MAX);
@@ -47,6 +48,7 @@ fn a_bootstrap_of_the_gateways_own_is_emptied_once_at_first_registration() {
     let wanted = Wanted {
         keys: &keys,
         workspace: &workspace,
+        ignored: &[],
     };
     let (mut record, mut model) = (record(PlaceState::Claimed), Model::default());
     model
@@ -62,6 +64,56 @@ fn a_bootstrap_of_the_gateways_own_is_emptied_once_at_first_registration() {
         0,
         "never again"
     );
+}
+
+#[test]
+fn an_ignored_file_is_looked_at_and_never_written_the_gateways_bootstrap_included() {
+    let keys = Keys::from([("name".into(), json!("A"))]);
+    let soul = Rendered {
+        name: FileName::Identity,
+        policy: Policy::Enforce,
+        text: "ours".into(),
+    };
+    let enforcing = Workspace {
+        files: vec![soul],
+        checklist: "list".into(),
+    };
+    let leaving = Workspace {
+        files: Vec::new(),
+        checklist: "list".into(),
+    };
+    let ignored = [FileName::Identity, FileName::Bootstrap];
+    let (mut record, mut model) = (record(PlaceState::Claimed), Model::default());
+    model
+        .files
+        .insert(FileName::Bootstrap, ("hello, who am I?".into(), 1));
+    let before = Wanted {
+        keys: &keys,
+        workspace: &enforcing,
+        ignored: &ignored[1..],
+    };
+    converge(before, &mut record, &mut model, usize::MAX);
+    assert_eq!(model.files[&FileName::Bootstrap].0, "hello, who am I?");
+    let after = Wanted {
+        keys: &keys,
+        workspace: &leaving,
+        ignored: &ignored,
+    };
+    let state = |record: &AgentStatus, name: FileName| {
+        let mut files = record.files.iter();
+        files
+            .find(|file| file.name == name.as_str())
+            .map(|file| file.state)
+    };
+    for (text, expected) in [("ours", FileState::Ignored), ("theirs", FileState::Drifted)] {
+        model.files.insert(FileName::Identity, (text.into(), 9));
+        assert_eq!(converge(after, &mut record, &mut model, usize::MAX), 0);
+        assert_eq!(state(&record, FileName::Identity), Some(expected));
+        assert_eq!(
+            state(&record, FileName::Bootstrap),
+            Some(FileState::Ignored)
+        );
+    }
 }
 
 #[test]
@@ -101,11 +153,13 @@ fn a_bootstrap_of_ours_does_not_make_an_agent_new_that_kept_its_files() {
     let wanted = Wanted {
         keys: &keys,
         workspace: &workspace,
+        ignored: &[],
     };
-    for (bootstrap, memory) in [
-        (None, "the agent's"),
-        (Some("ours"), "the agent's"),
-        (Some("the gateway's"), "ours"),
+    for (bootstrap, after, memory) in [
+        // The agent had its first hour, and has deleted it.
+        (None, None, "the agent's"),
+        (Some("ours"), Some("ours"), "the agent's"),
+        (Some("the gateway's"), Some("ours"), "ours"),
     ] {
         let (mut record, mut model) = (record(PlaceState::Returning), Model::default());
         model
@@ -115,13 +169,14 @@ fn a_bootstrap_of_ours_does_not_make_an_agent_new_that_kept_its_files() {
             model.files.insert(FileName::Bootstrap, (text.into(), 1));
         }
         converge(wanted, &mut record, &mut model, usize::MAX);
-        assert_eq!(model.files[&FileName::Bootstrap].0, "ours");
+        let there = model.files.get(&FileName::Bootstrap);
+        assert_eq!(there.map(|(text, _)| text.as_str()), after);
         assert_eq!(model.files[&FileName::Memory].0, memory, "{bootstrap:?}");
     }
 }
 
 #[test]
-fn a_confirmed_claim_wins_over_the_mark_and_one_that_was_never_used_proves_nothing() {
+fn a_confirmed_claim_wins_over_the_mark_and_one_that_is_in_doubt_does_not() {
     use Ownership::{Claimed, Foreign, Free, Marked};
     let mark = |name: &str| Mark {
         cluster_id: "c".parse().unwrap(),
@@ -140,6 +195,7 @@ fn a_confirmed_claim_wins_over_the_mark_and_one_that_was_never_used_proves_nothi
     fresh.places[0].entry_sha256 = Some(entry::digest(&keys));
     let registered = record(PlaceState::Registered);
     let returning = record(PlaceState::Returning);
+    let adopting = record(PlaceState::Adopting);
     let mut confirmed = record(PlaceState::Claimed);
     confirmed.entry_sha256 = Some("any".into());
     let made =
@@ -154,14 +210,24 @@ fn a_confirmed_claim_wins_over_the_mark_and_one_that_was_never_used_proves_nothi
         (&registered, None, None, Claimed),
         (&returning, Some(&theirs), None, Claimed),
         (&confirmed, Some(&theirs), None, Claimed),
-        // Claimed and never confirmed: only what the claim was made to write is ours.
+        // The entry was confirmed and AGENTS.md was not: somebody else's mark says whose it is.
+        (&confirmed, Some(&ours), Some(&own), Claimed),
+        (&confirmed, Some(&ours), Some(&other), Foreign),
+        (&adopting, Some(&theirs), None, Claimed),
+        (&adopting, Some(&theirs), Some(&own), Claimed),
+        (&adopting, Some(&theirs), Some(&other), Foreign),
+        (&adopting, None, None, Claimed),
+        // Claimed and never confirmed: only what the claim was made to write is ours, and not where another cluster wrote the same.
         (&fresh, None, None, Free),
         (&fresh, Some(&ours), None, Claimed),
+        (&fresh, Some(&ours), Some(&own), Claimed),
+        (&fresh, Some(&ours), Some(&other), Foreign),
         (&fresh, Some(&theirs), None, Foreign),
         (&fresh, Some(&theirs), Some(&own), Marked),
         // Being created: also what the gateway makes of it.
         (&creating, None, None, Free),
         (&creating, Some(&made), None, Claimed),
+        (&creating, Some(&made), Some(&other), Foreign),
         (&creating, Some(&ours), None, Claimed),
         (&creating, Some(&theirs), None, Foreign),
         (&fresh, Some(&made), None, Foreign),

@@ -131,19 +131,131 @@ fn a_seed_is_written_over_whatever_lies_there_when_we_register_and_never_again()
     let seeded = recorded(OLD, FileState::Seeded);
     // What became of it since is told, and nothing is done about it.
     let drifted = recorded(OLD, FileState::Drifted);
-    for (known, listed, expected) in [
-        (&seeded, SAME, &seeded),
-        (&seeded, Listed::No, &seeded),
-        (&seeded, CHANGED, &drifted),
-        (&seeded, Listed::Missing, &drifted),
-        (&drifted, CHANGED, &drifted),
-        (&drifted, SAME, &drifted),
+    let (ours, theirs) = (present(OLD), present(THEIRS));
+    for (known, listed, read, expected) in [
+        (&seeded, SAME, None, Some(&seeded)),
+        (&seeded, CHANGED, None, Some(&drifted)),
+        (&seeded, Listed::Missing, None, Some(&drifted)),
+        (&drifted, CHANGED, None, Some(&drifted)),
+        (&drifted, SAME, None, Some(&drifted)),
+        // What is not listed has to be read, until that was told.
+        (&seeded, Listed::No, None, None),
+        (&seeded, Listed::No, Some(&ours), Some(&seeded)),
+        (&seeded, Listed::No, Some(&theirs), Some(&drifted)),
+        (&seeded, Listed::No, Some(&Read::Missing), Some(&drifted)),
+        (&drifted, Listed::No, None, Some(&drifted)),
     ] {
         assert_eq!(
-            decide(&seed, NEW, Some(known), listed, None, Origin::Ours),
-            Action::Record(expected.clone())
+            decide(&seed, NEW, Some(known), listed, read, Origin::Ours),
+            expected.cloned().map_or(Action::Read, Action::Record)
         );
     }
+}
+
+#[test]
+fn an_ignored_file_is_compared_with_what_we_wrote_last_if_we_ever_did() {
+    let decide = |known: Option<&FileStatus>, listed, read: Option<Read>| {
+        decide_ignored(FileName::Soul, known, listed, read.as_ref())
+    };
+    let never = FileStatus {
+        size: 0,
+        modified: None,
+        ..recorded("", FileState::Ignored)
+    };
+    for known in [None, Some(&never)] {
+        for listed in [SAME, Listed::Missing, Listed::No] {
+            assert_eq!(decide(known, listed, None), Action::Record(never.clone()));
+        }
+    }
+    let ignored = recorded(OLD, FileState::Ignored);
+    let drifted = recorded(OLD, FileState::Drifted);
+    for state in [FileState::Synced, FileState::Seeded, FileState::Ignored] {
+        let known = recorded(OLD, state);
+        for (listed, read, expected) in [
+            (SAME, None, Action::Record(ignored.clone())),
+            (CHANGED, None, Action::Record(drifted.clone())),
+            (Listed::Missing, None, Action::Record(drifted.clone())),
+            (Listed::No, None, Action::Read),
+            (
+                Listed::No,
+                Some(present(OLD)),
+                Action::Record(ignored.clone()),
+            ),
+            (
+                Listed::No,
+                Some(present(NEW)),
+                Action::Record(drifted.clone()),
+            ),
+        ] {
+            assert_eq!(decide(Some(&known), listed, read), expected);
+        }
+    }
+    assert_eq!(
+        decide(Some(&drifted), SAME, None),
+        Action::Record(drifted.clone())
+    );
+}
+
+#[test]
+fn a_file_that_was_never_written_while_it_was_ignored_is_seeded_when_it_is_not_any_more() {
+    let seed = file(Policy::Seed);
+    let never = recorded("", FileState::Ignored);
+    let action = decide(
+        &seed,
+        NEW,
+        Some(&never),
+        Listed::Missing,
+        None,
+        Origin::Found,
+    );
+    assert_eq!(action, write(None, Cause::Ours));
+    let once = recorded(OLD, FileState::Ignored);
+    let Action::Record(status) = decide(&seed, NEW, Some(&once), SAME, None, Origin::Found) else {
+        panic!("it was written once")
+    };
+    assert_eq!(status.state, FileState::Seeded);
+    let enforced = file(Policy::Enforce);
+    for known in [&never, &once] {
+        assert_eq!(
+            decide(&enforced, NEW, Some(known), SAME, None, Origin::Found),
+            Action::Read
+        );
+    }
+}
+
+#[test]
+fn a_bootstrap_is_for_a_new_agent_only_and_never_comes_back() {
+    let bootstrap = |policy| Rendered {
+        name: FileName::Bootstrap,
+        ..file(policy)
+    };
+    let seed = bootstrap(Policy::Seed);
+    let missing = Listed::Missing;
+    assert_eq!(
+        decide(&seed, NEW, None, missing, None, Origin::Ours),
+        write(None, Cause::Ours)
+    );
+    for read in [None, Some(&Read::Missing)] {
+        let Action::Record(kept) = decide(&seed, NEW, None, missing, read, Origin::Found) else {
+            panic!("not written")
+        };
+        assert_eq!(kept.state, FileState::Seeded);
+        // That there is none is how it was found, and no drift.
+        assert_eq!(
+            decide(&seed, NEW, Some(&kept), missing, None, Origin::Found),
+            Action::Record(kept.clone())
+        );
+        let Action::Record(written) = decide(&seed, NEW, Some(&kept), SAME, None, Origin::Found)
+        else {
+            panic!("not written")
+        };
+        assert_eq!(written.state, FileState::Drifted);
+    }
+    let enforced = bootstrap(Policy::Enforce);
+    assert_eq!(
+        decide(&enforced, NEW, None, missing, None, Origin::Found),
+        write(None, Cause::Ours)
+    );
 }
 
 #[test]
@@ -176,6 +288,9 @@ fn the_answer_after_a_read_is_never_another_read() {
             None,
             Some(recorded(OLD, FileState::Synced)),
             Some(recorded(OLD, FileState::Emptied)),
+            Some(recorded(OLD, FileState::Seeded)),
+            Some(recorded("", FileState::Ignored)),
+            Some(recorded(OLD, FileState::Ignored)),
         ] {
             for listed in [SAME, CHANGED, Listed::Missing, Listed::No] {
                 for read in [Read::Missing, present(NEW), present(THEIRS)] {

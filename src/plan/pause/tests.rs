@@ -167,3 +167,76 @@ fn the_message_says_whose_pause_it_is_and_what_waits() {
         "This Agent is paused. Its heartbeat could not be switched off yet: Gateway main is not connected. Nothing else waits for the end of the pause."
     );
 }
+
+#[test]
+fn an_agent_that_is_left_to_itself_beats_as_declared_or_as_it_did_before_the_pause() {
+    let (unset, named) = (
+        AgentSpec::default(),
+        serde_json::from_value::<AgentSpec>(json!({"heartbeat": {"every": "1h"}})).unwrap(),
+    );
+    let place = |adopted, replaced: Option<&str>| Place {
+        adopted,
+        replaced_every: replaced.map(str::to_owned),
+        ..Place::default()
+    };
+    let silent = json!({"heartbeat": {"every": "0m"}});
+    for (spec, place, every, entry, others_beat, lifts) in [
+        (
+            &unset,
+            place(false, None),
+            "10m",
+            &silent,
+            true,
+            Some((json!({"heartbeat.every": "10m"}), vec![])),
+        ),
+        (&unset, place(false, None), "0m", &silent, true, None),
+        (
+            &unset,
+            place(false, None),
+            "10m",
+            &json!({"heartbeat": {"every": "5m"}}),
+            true,
+            None,
+        ),
+        (&unset, place(false, None), "10m", &json!({}), true, None),
+        // Adopted: what the spec names, what the pause replaced, or what it was before.
+        (
+            &named,
+            place(true, Some("3h")),
+            "1h",
+            &silent,
+            true,
+            Some((json!({"heartbeat.every": "1h"}), vec![])),
+        ),
+        (
+            &unset,
+            place(true, Some("3h")),
+            "10m",
+            &silent,
+            true,
+            Some((json!({"heartbeat.every": "3h"}), vec![])),
+        ),
+        (
+            &unset,
+            place(true, Some("{}")),
+            "10m",
+            &silent,
+            false,
+            Some((json!({"heartbeat": {}}), vec!["heartbeat.every"])),
+        ),
+        (
+            &unset,
+            place(true, Some("")),
+            "10m",
+            &silent,
+            false,
+            Some((json!({}), vec!["heartbeat.every"])),
+        ),
+        (&unset, place(true, None), "10m", &silent, true, None),
+    ] {
+        let judged = lifted(spec, &place, every, entry, others_beat);
+        let judged = judged.map(|(keys, gone)| (json!(keys), gone.into_iter().collect::<Vec<_>>()));
+        let lifts = lifts.map(|(keys, gone)| (keys, gone.into_iter().map(str::to_owned).collect()));
+        assert_eq!(judged, lifts, "{place:?} {entry}");
+    }
+}

@@ -169,7 +169,7 @@ proptest! {
         keys in keys(), workspace in workspace(), mut model in model(), mut record in any_record(),
     ) {
         prop_assume!(!workspace.files.iter().any(|file| is_deceived(file, &record, &model)));
-        let wanted = Wanted { keys: &keys, workspace: &workspace };
+        let wanted = Wanted { keys: &keys, workspace: &workspace, ignored: &[] };
         let others = keys_of_others(&model);
         converge(wanted, &mut record, &mut model, usize::MAX);
         let before = model.clone();
@@ -190,7 +190,7 @@ proptest! {
     ) {
         let before = texts(&model);
         let was = origin_of(&record, &model, &workspace);
-        let wanted = Wanted { keys: &keys, workspace: &workspace };
+        let wanted = Wanted { keys: &keys, workspace: &workspace, ignored: &[] };
         converge(wanted, &mut record, &mut model, usize::MAX);
         let after = texts(&model);
         for name in FileName::ALL {
@@ -213,13 +213,14 @@ proptest! {
         let before = texts(&model);
         let known = record.clone();
         let was = origin_of(&record, &model, &workspace);
-        let wanted = Wanted { keys: &keys, workspace: &workspace };
+        let wanted = Wanted { keys: &keys, workspace: &workspace, ignored: &[] };
         converge(wanted, &mut record, &mut model, usize::MAX);
         let after = texts(&model);
         for seed in workspace.files.iter().filter(|file| file.policy == Policy::Seed) {
             let recorded = known.files.iter().find(|file| file.name == seed.name.as_str());
             let is_its_own = recorded.is_some_and(|file| file.state != FileState::Emptied)
-                || was == Origin::Found && before.contains_key(&seed.name);
+                || was == Origin::Found
+                    && (before.contains_key(&seed.name) || seed.name == FileName::Bootstrap);
             let expected = if is_its_own { before.get(&seed.name) } else { Some(&seed.text) };
             prop_assert_eq!(after.get(&seed.name), expected, "{}", seed.name);
         }
@@ -232,7 +233,7 @@ proptest! {
         checklist in prop::option::of("[e-g]"),
     ) {
         let mut record = record(PlaceState::Registered);
-        let wanted = Wanted { keys: &keys, workspace: &workspace };
+        let wanted = Wanted { keys: &keys, workspace: &workspace, ignored: &[] };
         converge(wanted, &mut record, &mut model, usize::MAX);
         let mut expected = texts(&model);
         for (name, text) in edits {
@@ -268,7 +269,7 @@ proptest! {
         turned.files.rotate_left(turn.min(workspace.files.len()));
         let end = |workspace: &Workspace| {
             let (mut record, mut model) = (record.clone(), model.clone());
-            let writes = converge(Wanted { keys: &keys, workspace }, &mut record, &mut model, usize::MAX);
+            let writes = converge(Wanted { keys: &keys, workspace, ignored: &[] }, &mut record, &mut model, usize::MAX);
             (writes, texts(&model), model.entry, model.checklist)
         };
         prop_assert_eq!(end(&workspace), end(&turned));
@@ -278,7 +279,7 @@ proptest! {
     fn a_crash_after_any_write_converges_to_the_same_world(
         keys in keys(), workspace in workspace(), model in model(), crash in 0_usize..8,
     ) {
-        let wanted = Wanted { keys: &keys, workspace: &workspace };
+        let wanted = Wanted { keys: &keys, workspace: &workspace, ignored: &[] };
         let mut undisturbed = model.clone();
         converge(wanted, &mut record(PlaceState::Claimed), &mut undisturbed, usize::MAX);
         let mut crashed = model;
@@ -295,8 +296,8 @@ proptest! {
     ) {
         let before = keys_of_others(&model);
         let mut record = record(PlaceState::Claimed);
-        converge(Wanted { keys: &first, workspace: &workspace }, &mut record, &mut model, usize::MAX);
-        converge(Wanted { keys: &second, workspace: &workspace }, &mut record, &mut model, usize::MAX);
+        converge(Wanted { keys: &first, workspace: &workspace, ignored: &[] }, &mut record, &mut model, usize::MAX);
+        converge(Wanted { keys: &second, workspace: &workspace, ignored: &[] }, &mut record, &mut model, usize::MAX);
         prop_assert_eq!(before, keys_of_others(&model));
         let entry = model.entry.unwrap();
         for path in first.keys().filter(|path| !second.contains_key(*path)) {
