@@ -18,6 +18,8 @@ pub(super) enum Obstacle {
     Failing,
     /// Move: people were told what it waits for.
     Told,
+    /// Deletion: the agent's tokens were read, so that they are taken while it lasts.
+    TokensRead,
     /// Agent: the gateway has not made the heartbeat's monitor.
     NoMonitor,
 }

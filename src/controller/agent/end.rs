@@ -18,10 +18,11 @@ use crate::{
             AgentTurn,
             accept::accept_id,
             leave::{Done, Leave, Left, Waits},
-            observe, text,
+            observe, text, token,
         },
         context::Context,
         gateway::age_of_deletion,
+        obstacles::Obstacle,
         runner::{Next, ReconcileError},
     },
     kube::apply,
@@ -53,8 +54,7 @@ pub(super) async fn end(
         context.warn(&agent.object_ref(&()), "ForceDeleted", note);
         return let_go(&agent, context).await;
     }
-    // Its calls are not answered any more.
-    context.directory.forget(&agent.uid().unwrap_or_default());
+    take_calls(&agent, context).await;
     let mut agent = with_places(agent, context).await?;
     let status = agent.status.clone().unwrap_or_default();
     let mut waiting = Vec::new();
@@ -91,6 +91,18 @@ pub(super) async fn end(
     let error = waiting.into_iter().find_map(|waits| waits.error);
     let next = Next::Within(left.unwrap_or(RETRY).min(RETRY));
     error.map_or(Ok(next), Err)
+}
+
+/// Has the agent's calls taken until it is gone, also where this process has seen nothing of it but its end.
+async fn take_calls(agent: &Agent, context: &Context) {
+    let (uid, read) = (agent.uid().unwrap_or_default(), Obstacle::TokensRead);
+    if !context.obstacles.is_first(&uid, read) {
+        return;
+    }
+    if let Err(error) = token::recall(agent, context).await {
+        tracing::debug!(%error, "the tokens of an agent that is being deleted were not read; tried again with its deletion");
+        context.obstacles.overcome(&uid, read);
+    }
 }
 
 fn tell(agent: &Agent, done: &Done, context: &Context) {

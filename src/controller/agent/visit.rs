@@ -191,7 +191,7 @@ impl<'a> Visit<'a> {
         self.complete(&target);
         let mut next = Next::Change;
         if let Some(token) = &mut token {
-            self.settle_token(token).await?;
+            self.settle_token(token, &target).await?;
             next = token.next_look();
         }
         self.judge_model(&target).await;
@@ -204,10 +204,17 @@ impl<'a> Visit<'a> {
             self.readmit(&target).await;
             return Ok(next);
         }
+        let was_moving = places::is_moving(&self.status);
         next = next.or_sooner(self.leave_others(&target.accepted).await?);
-        // Gone from everywhere else, where its files may have kept it waiting.
-        if let Some(token) = token.as_mut().filter(|token| token.is_rotating()) {
-            self.settle_token(token).await?;
+        if let Some(token) = &mut token {
+            // Gone from everywhere else, where its files may have kept it waiting.
+            if was_moving {
+                self.settle_token(token, &target).await?;
+            }
+            // Asked for while another one was under way.
+            if !token.is_rotating() && self.is_rotation_due() {
+                next = Next::Within(Duration::ZERO);
+            }
         }
         Ok(next)
     }
@@ -237,11 +244,6 @@ impl<'a> Visit<'a> {
         let accepted = match accept(&self.agent, self.context) {
             Ok(accepted) => accepted,
             Err(refusal) => {
-                // What was registered before stays on the gateway, and its token is taken as before.
-                if self.status.token_secret_name.is_some() {
-                    self.frozen = true;
-                    self.tokens().await?;
-                }
                 let judgement = if self.goes_with_its_owner(refusal.reason) {
                     Judgement::unknown(
                         ACCEPTED,
@@ -251,7 +253,13 @@ impl<'a> Visit<'a> {
                 } else {
                     Judgement::fails(ACCEPTED, refusal.reason, refusal.message)
                 };
-                return Err(self.stop(judgement));
+                self.judge(judgement);
+                // What was registered before stays on the gateway, and its token is taken as before.
+                if self.status.token_secret_name.is_some() {
+                    self.frozen = true;
+                    self.tokens().await?;
+                }
+                return Err(Stop::Judged(Next::Change));
             }
         };
         self.judge_accepted(&accepted);
