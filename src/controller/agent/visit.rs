@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::SignedDuration;
 use kube::{Resource, ResourceExt};
 use secrecy::SecretString;
 use tokio::time::Instant;
@@ -28,7 +28,7 @@ use crate::{
         gateway::down_for,
         runner::{Next, ReconcileError},
     },
-    gateway::{CronJob, Link, LinkState, Observed},
+    gateway::{Link, LinkState, Observed},
     plan::{
         adoption,
         agent_api::{self, Access},
@@ -123,7 +123,7 @@ impl<'a> Visit<'a> {
     /// Leads through the pass. The status is in the visit, whatever is answered.
     pub(super) async fn run(&mut self) -> Result<Next, ReconcileError> {
         let ended = self.converge().await;
-        let online = self.judge_online();
+        let online = self.judge_online().await;
         match ended {
             Ok(next) | Err(Stop::Judged(next)) => Ok(next.or_sooner(online)),
             Err(Stop::Failed(error)) if error.is_refusal() => {
@@ -217,26 +217,6 @@ impl<'a> Visit<'a> {
             }
         }
         Ok(next)
-    }
-
-    /// An agent that was adopted may beat as somebody else wrote, or not at all.
-    fn every_of_others(&mut self, keys: &Keys, observed: &Observed, id: &str) {
-        if keys.contains_key(pause::EVERY) {
-            return;
-        }
-        let entry = observed.config.entry(id);
-        let every = entry.and_then(|entry| entry.pointer("/heartbeat/every")?.as_str());
-        let every = every.and_then(parse_every).unwrap_or_default();
-        self.every = SignedDuration::try_from(every).ok();
-    }
-
-    /// The gateway's own record of the last heartbeat counts also where its event was missed.
-    fn recall_heartbeat(&self, observed: &Observed, id: &str) {
-        let ran = observed.heartbeat_job(id).and_then(CronJob::last_good_run);
-        let ran = ran.and_then(|ran| Timestamp::from_millisecond(i64::try_from(ran).ok()?).ok());
-        if let Some(ran) = ran {
-            self.context.directory.presence().recall(&self.key(), ran);
-        }
     }
 
     /// What is declared, where it is accepted and all of it can be rendered.
