@@ -1,10 +1,10 @@
 //! Takes an agent off one gateway: because its Agent is being deleted, or because it has moved to another gateway. What is ours goes as
 //! `deletionPolicy` says, what is not is never touched, and nothing hangs for ever.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kube::{Resource, ResourceExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     api::{
@@ -21,6 +21,9 @@ use crate::{
     gateway::{self, CallError, Deleted, EntryWish, Link, WriteError, Writer},
     plan::{agent as plan, mark, render::FileName},
 };
+
+/// Least time that a gateway gets for a try, also at the end of a deadline.
+const SHORTEST_TRY: Duration = Duration::from_secs(5);
 
 /// One agent that is to go from one gateway.
 pub(super) struct Leave<'a> {
@@ -75,39 +78,45 @@ impl Leave<'_> {
     /// Tries to take the agent off the place.
     pub(super) async fn run(&self) -> Left {
         let (context, uid) = (self.context, &self.place.gateway_uid);
-        let key = obstacles::within(&self.agent.uid().unwrap_or_default(), uid);
-        let gateway = context.world.gateway_with_uid(&self.place.gateway, uid);
-        let link = context
-            .pool
-            .get(uid)
-            .filter(|_| context.down_since(uid).is_none());
+        let gateway = self.gateway();
         let is_paused = gateway.as_ref().is_some_and(|gateway| gateway.spec.paused);
-        let error = match link.filter(|_| !is_paused) {
-            Some(link) => {
-                context.obstacles.overcome(&key, Obstacle::Away);
-                match self.clean(&link).await {
-                    Ok(done) => {
-                        context.obstacles.forget(&key);
-                        return Left::Done(done);
-                    }
-                    Err(error) => Some(error),
-                }
+        let link = context.pool.get(uid);
+        let link = link.filter(|_| context.down_since(uid).is_none() && !is_paused);
+        let Some(link) = link else {
+            return self.not_yet(None);
+        };
+        // The time counts from here on: a gateway that takes calls and does not answer them keeps nobody longer than one that is away.
+        let tried = context.obstacles.met(&self.key(), Obstacle::NotLeft);
+        let clean = self.clean(&link);
+        let ended = match self.short_deadline(gateway.as_deref(), tried) {
+            None => clean.await,
+            Some(left) => {
+                let after = left.max(SHORTEST_TRY);
+                let method = "the calls that take an agent away";
+                let late = |_| Err(CallError::Deadline { method, after }.into());
+                timeout(after, clean).await.unwrap_or_else(late)
             }
-            None => None,
         };
-        let obstacle = if error.is_some() {
-            Obstacle::Failing
-        } else {
-            Obstacle::Away
-        };
+        match ended {
+            Ok(done) => {
+                context.obstacles.forget(&self.key());
+                Left::Done(done)
+            }
+            Err(error) => self.not_yet(Some(error)),
+        }
+    }
+
+    /// It did not happen yet, because the gateway is not there or, with an error, because it failed at it.
+    pub(super) fn not_yet(&self, error: Option<ReconcileError>) -> Left {
+        let (context, key, gateway) = (self.context, self.key(), self.gateway());
         let tried = if self.waits_for_pause(gateway.as_deref()) {
             // The time to try begins when the pause ends.
-            context.obstacles.overcome(&key, Obstacle::Away);
-            context.obstacles.overcome(&key, Obstacle::Failing);
+            context.obstacles.overcome(&key, Obstacle::NotLeft);
             Duration::ZERO
         } else {
-            context.obstacles.met(&key, obstacle)
+            context.obstacles.met(&key, Obstacle::NotLeft)
         };
+        let is_paused = gateway.as_ref().is_some_and(|gateway| gateway.spec.paused);
         let left = self.time_left(gateway.as_deref(), tried);
         if left.is_zero() {
             context.obstacles.forget(&key);
@@ -124,6 +133,17 @@ impl Leave<'_> {
             what: format!("Gateway {}, which {why}", self.place.gateway.name),
             error,
         })
+    }
+
+    fn gateway(&self) -> Option<Arc<Gateway>> {
+        let (world, place) = (&self.context.world, self.place);
+        world.gateway_with_uid(&place.gateway, &place.gateway_uid)
+    }
+
+    /// What the obstacles on the way are known by.
+    fn key(&self) -> String {
+        let uid = self.agent.uid().unwrap_or_default();
+        obstacles::within(&uid, &self.place.gateway_uid)
     }
 
     fn policy(&self) -> DeletionPolicy {
@@ -298,18 +318,33 @@ impl Leave<'_> {
     /// namespace goes too. Never less than the short time since this process met what it waits for, however long ago it was asked for:
     /// after a start nothing was tried yet.
     fn time_left(&self, gateway: Option<&Gateway>, tried: Duration) -> Duration {
-        let settings = &self.context.settings;
-        let short = |tried| settings.teardown_deadline.saturating_sub(tried);
-        let long = settings.deletion_deadline.saturating_sub(self.asked);
-        match gateway {
-            None => short(tried),
-            Some(_) if self.namespace_goes() => short(tried),
-            Some(gateway) if gateway.meta().deletion_timestamp.is_some() => {
-                short(tried.min(age_of_deletion(gateway)))
-            }
+        if let Some(short) = self.short_deadline(gateway, tried) {
+            return short;
+        }
+        if self.waits_for_pause(gateway) {
             // Somebody wants it to wait.
-            gateway if self.waits_for_pause(gateway) => Duration::MAX,
-            Some(_) => long.max(short(tried)),
+            return Duration::MAX;
+        }
+        let settings = &self.context.settings;
+        let long = settings.deletion_deadline.saturating_sub(self.asked);
+        long.max(settings.teardown_deadline.saturating_sub(tried))
+    }
+
+    /// What is left of the short time, where that one holds.
+    fn short_deadline(&self, gateway: Option<&Gateway>, tried: Duration) -> Option<Duration> {
+        let short = |tried| {
+            self.context
+                .settings
+                .teardown_deadline
+                .saturating_sub(tried)
+        };
+        match gateway {
+            None => Some(short(tried)),
+            Some(_) if self.namespace_goes() => Some(short(tried)),
+            Some(gateway) if gateway.meta().deletion_timestamp.is_some() => {
+                Some(short(tried.min(age_of_deletion(gateway))))
+            }
+            Some(_) => None,
         }
     }
 }
