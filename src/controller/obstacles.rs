@@ -14,7 +14,7 @@ use tokio::time::Instant;
 pub(super) enum Obstacle {
     /// Deletion of a Gateway: it is not connected.
     Away,
-    /// Deletion of a Gateway: it is, and what is asked of it fails.
+    /// Deletion, move: it is, and what is asked of it fails.
     Failing,
     /// Deletion, move: the agent is not off the gateway yet, whatever keeps it there.
     NotLeft,

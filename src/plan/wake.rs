@@ -67,7 +67,7 @@ pub fn decide(
         return Step::Send(wake.attempts + 1);
     }
     let unheard = heard_since.map(|since| LAST_WAIT - now.duration_since(since));
-    match unheard.filter(|left| left.is_positive()) {
+    match unheard.filter(SignedDuration::is_positive) {
         Some(left) => Step::Wait(left),
         None => Step::GiveUp,
     }

@@ -22,7 +22,7 @@ use crate::{
         },
         context::Context,
         gateway::age_of_deletion,
-        obstacles::Obstacle,
+        obstacles::{self, Obstacle},
         runner::{Next, ReconcileError},
     },
     gateway::Class,
@@ -141,7 +141,7 @@ enum Held {
     /// It holds these places, or none.
     Known(Arc<Agent>),
     /// It holds none by its status, and the gateway does not tell whether there is a mark.
-    Unread(Unread),
+    Unread(Box<Unread>),
 }
 
 /// A gateway that fails at showing whether an agent carries the mark of an Agent without places.
@@ -199,17 +199,21 @@ async fn with_places(agent: Arc<Agent>, context: &Context) -> Result<Held, Recon
         gateway: accepted.gateway_name.clone(),
         ..Place::default()
     };
+    // The time counts from the first try on.
+    let key = obstacles::within(&agent.uid().unwrap_or_default(), &place.gateway_uid);
+    context.obstacles.met(&key, Obstacle::NotLeft);
     let found = match observe::mark(&link, &accepted.agent_id).await {
         Ok(found) => found,
         // What nobody may read was never written by us.
         Err(error) if error.class() == Class::Rejected => None,
         Err(error) => {
             let error = error.into();
-            return Ok(Held::Unread(Unread {
+            let unread = Unread {
                 agent,
                 place,
                 error,
-            }));
+            };
+            return Ok(Held::Unread(Box::new(unread)));
         }
     };
     if found != Some(text::mark(&agent, context)) {

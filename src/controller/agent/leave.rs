@@ -1,7 +1,7 @@
 //! Takes an agent off one gateway: because its Agent is being deleted, or because it has moved to another gateway. What is ours goes as
 //! `deletionPolicy` says, what is not is never touched, and nothing hangs for ever.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use kube::{Resource, ResourceExt};
 use tokio::time::{Instant, timeout};
@@ -22,8 +22,10 @@ use crate::{
     plan::{agent as plan, mark, render::FileName},
 };
 
-/// Least time that a gateway gets for a try, also at the end of a deadline.
-const SHORTEST_TRY: Duration = Duration::from_secs(5);
+/// How often it is looked during a try whether the short deadline holds by now and is over; it is the least that a try is given as well.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How long a gateway may take to show that it is at work, when the short deadline is over.
+const ANSWER: Duration = Duration::from_secs(15);
 
 /// One agent that is to go from one gateway.
 pub(super) struct Leave<'a> {
@@ -85,24 +87,52 @@ impl Leave<'_> {
         let Some(link) = link else {
             return self.not_yet(None);
         };
-        // The time counts from here on: a gateway that takes calls and does not answer them keeps nobody longer than one that is away.
-        let tried = context.obstacles.met(&self.key(), Obstacle::NotLeft);
-        let clean = self.clean(&link);
-        let ended = match self.short_deadline(gateway.as_deref(), tried) {
-            None => clean.await,
-            Some(left) => {
-                let after = left.max(SHORTEST_TRY);
-                let method = "the calls that take an agent away";
-                let late = |_| Err(CallError::Deadline { method, after }.into());
-                timeout(after, clean).await.unwrap_or_else(late)
-            }
-        };
-        match ended {
+        match self.while_it_answers(self.clean(&link)).await {
             Ok(done) => {
                 context.obstacles.forget(&self.key());
                 Left::Done(done)
             }
-            Err(error) => self.not_yet(Some(error)),
+            Err(error) => {
+                // It was at work until now: what many deletions wait for each other is no time in which it failed.
+                if is_answer(&error) && context.obstacles.is_first(&self.key(), Obstacle::Failing) {
+                    context.obstacles.overcome(&self.key(), Obstacle::NotLeft);
+                }
+                self.not_yet(Some(error))
+            }
+        }
+    }
+
+    /// Waits for the end of a try: to the end where the gateway is at work, since deletions wait for each other there. But where the short
+    /// deadline holds, one that takes calls and answers none is not waited for longer than one that is away.
+    async fn while_it_answers(
+        &self,
+        clean: impl Future<Output = Result<Done, ReconcileError>>,
+    ) -> Result<Done, ReconcileError> {
+        let (context, uid) = (self.context, &self.place.gateway_uid);
+        let mut clean = pin!(clean);
+        loop {
+            let begun = Instant::now();
+            // The time counts from the first try on.
+            let tried = context.obstacles.met(&self.key(), Obstacle::NotLeft);
+            let left = self.short_deadline(self.gateway().as_deref(), tried);
+            let wait = left.unwrap_or_default().max(LOOK_AGAIN);
+            if let Ok(ended) = timeout(wait, &mut clean).await {
+                return ended;
+            }
+            if left.is_none() {
+                continue;
+            }
+            // One look serves all who wait for this gateway.
+            let answer = timeout(ANSWER, context.pool.observe(uid, Some(begun)));
+            tokio::select! {
+                ended = &mut clean => return ended,
+                answer = answer => {
+                    if !matches!(answer, Ok(Ok(_))) {
+                        let (method, after) = ("any call", wait + ANSWER);
+                        return Err(CallError::Deadline { method, after }.into());
+                    }
+                }
+            }
         }
     }
 
@@ -347,6 +377,15 @@ impl Leave<'_> {
             Some(_) => None,
         }
     }
+}
+
+/// Whether the gateway has said so, and not merely nothing.
+fn is_answer(error: &ReconcileError) -> bool {
+    !matches!(
+        error,
+        ReconcileError::Call(error) | ReconcileError::Write(WriteError::Call(error))
+            if matches!(error, CallError::Deadline { .. } | CallError::Disconnected { .. })
+    )
 }
 
 /// Takes our mark out of the agent's AGENTS.md, if it is there. Answers whether the agent is.
