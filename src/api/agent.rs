@@ -242,7 +242,7 @@ pub struct AgentStatus {
     /// A wake-up that is under way, or was the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake: Option<WakeStatus>,
-    /// When the agent was last heard of, moved with other news only; the exact time is a metric.
+    /// When the agent was last heard of: moved with other news of its presence, and by itself once it is an hour old. The exact time is a metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub last_seen_time: Option<Time>,

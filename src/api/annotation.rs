@@ -22,6 +22,9 @@ pub const WAKE_MESSAGE: &str = "mission.openclaw.dev/wake-message";
 /// On an agent's token Secret: when its newest token was minted.
 pub const MINTED_AT: &str = "mission.openclaw.dev/minted-at";
 
+/// On an agent's token Secret: the values of `token.rotate` and `rotate-token` that its newest token was minted for, as JSON. Absent where it was minted for another cause.
+pub const MINTED_FOR: &str = "mission.openclaw.dev/minted-for";
+
 /// On an Agent that a Board or a Gateway declares: SHA-256, in hex, of what was applied. Tells a field that is not declared any more from one that a person set.
 pub const DECLARED: &str = "mission.openclaw.dev/declared-sha256";
 

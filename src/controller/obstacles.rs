@@ -12,12 +12,16 @@ use tokio::time::Instant;
 /// What keeps an object from going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Obstacle {
-    /// Deletion, move: the gateway is not connected.
+    /// Deletion of a Gateway: it is not connected.
     Away,
     /// Deletion, move: it is, and what is asked of it fails.
     Failing,
+    /// Deletion, move: the agent is not off the gateway yet, whatever keeps it there.
+    NotLeft,
     /// Move: people were told what it waits for.
     Told,
+    /// Deletion: the agent's tokens were read, so that they are taken while it lasts.
+    TokensRead,
     /// Agent: the gateway has not made the heartbeat's monitor.
     NoMonitor,
 }

@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 
-use crate::{api::Agent, controller::context::Context, presence::AgentKey};
+use crate::{api::Agent, controller::context::Context, plan::places, presence::AgentKey};
 
 /// How often it is looked for agents that fell silent: a small part of the shortest time after which one counts as offline.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -51,14 +51,17 @@ pub(super) async fn follow(context: Arc<Context>, mut turned: mpsc::UnboundedRec
     }
 }
 
-/// Takes a sign of life of an agent on a gateway in.
+/// Takes a sign of life of an agent on a gateway in. It is of the Agent that is confirmed there: what is about to leave another place may
+/// still beat at that one, and says nothing about the new.
 pub(super) fn heard(context: &Context, gateway_uid: &str, agent_id: &str) {
     let now = Timestamp::now();
     for agent in context.world.agents_with_id(agent_id) {
-        let places = agent.status.iter().flat_map(|status| &status.places);
-        let is_there = places
-            .filter(|place| place.gateway_uid == gateway_uid)
-            .any(|place| place.agent_id == agent_id);
+        let place = agent.status.as_ref().and_then(places::present);
+        let is_there = place.is_some_and(|place| {
+            place.gateway_uid == gateway_uid
+                && place.agent_id == agent_id
+                && place.state.is_confirmed()
+        });
         if is_there {
             context.directory.presence().seen(&key(&agent), now);
         }

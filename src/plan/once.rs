@@ -38,7 +38,8 @@ impl Once {
     }
 
     /// The values that ask for it now, by their names in the record.
-    fn asked(self, agent: &Agent) -> Values {
+    #[must_use]
+    pub fn asked(self, agent: &Agent) -> Values {
         let spec = &agent.spec;
         let (from_spec, annotation) = match self {
             Self::RotateToken => (
@@ -77,6 +78,13 @@ impl Once {
     /// Records that what is asked for now was acted on.
     pub fn done(self, agent: &Agent, recorded: &mut Option<Values>) {
         recorded.get_or_insert_default().extend(self.asked(agent));
+    }
+
+    /// Records of what is asked for now only these values: those that were acted on, as something else than the record tells.
+    pub fn done_for(self, agent: &Agent, recorded: &mut Option<Values>, values: &Values) {
+        let asked = self.asked(agent).into_iter();
+        let done = asked.filter(|(key, value)| values.get(key) == Some(value));
+        recorded.get_or_insert_default().extend(done);
     }
 }
 
@@ -138,5 +146,38 @@ mod tests {
             Once::Wake.due(&asking(Some("a"), None), empty.as_ref()),
             None
         );
+    }
+    #[test]
+    fn what_comes_while_another_value_is_acted_on_stays_due() {
+        // Recorded, minted for, asked for by the spec and by annotation; what is due then.
+        for (minted_for, rotate, annotated, due) in [
+            // Begun, and a crash kept it from the record.
+            (&[("token.rotate", "b")][..], Some("b"), Some("x"), None),
+            // Another value has come since.
+            (&[("token.rotate", "b")], Some("c"), Some("x"), Some("c")),
+            (&[("token.rotate", "b")], Some("b"), Some("y"), Some("y")),
+            (&[("token.rotate", "b")], None, Some("x"), None),
+            // By its age, or before this was written down.
+            (&[], Some("b"), Some("x"), Some("b")),
+            (&[], Some("a"), Some("x"), None),
+            // The same word asked for in another way is another wish.
+            (&[("rotate-token", "b")], Some("b"), Some("x"), Some("b")),
+        ] {
+            let values = |all: &[(&str, &str)]| {
+                let all = all.iter();
+                all.map(|&(key, value)| (key.to_owned(), value.to_owned()))
+                    .collect::<Values>()
+            };
+            let before = values(&[("token.rotate", "a"), ("rotate-token", "x")]);
+            let mut recorded = Some(before);
+            let agent = asking(rotate, annotated);
+            Once::RotateToken.done_for(&agent, &mut recorded, &values(minted_for));
+            let left = Once::RotateToken.due(&agent, recorded.as_ref());
+            assert_eq!(
+                left.as_deref(),
+                due,
+                "{minted_for:?} {rotate:?} {annotated:?}"
+            );
+        }
     }
 }

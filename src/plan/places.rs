@@ -7,8 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::api::agent::{AgentStatus, Place, PlaceState};
+use crate::api::condition::{self, FILES_SYNCED, REGISTERED, Status};
 use crate::api::reference::GatewayName;
-use crate::plan::agent_id;
+use crate::plan::{agent_id, wake};
 
 /// Where an Agent is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,19 @@ pub fn present_at<'a>(status: &'a AgentStatus, destination: &Destination<'_>) ->
 /// The places that the Agent leaves.
 pub fn leaving(status: &AgentStatus) -> impl Iterator<Item = &Place> {
     status.places.iter().filter(|place| is_leaving(place))
+}
+
+/// Since when an agent that is confirmed where it is to be can be taken off a place that it leaves: that a gateway which it moves to was
+/// away for long must not shorten the time that the old one gets.
+#[must_use]
+pub fn free_to_leave_since(status: &AgentStatus, place: &Place) -> Option<Timestamp> {
+    let asked = place.leaving_since.as_ref().map(|Time(since)| *since);
+    let confirmed = [REGISTERED, FILES_SYNCED].into_iter().filter_map(|type_| {
+        let condition = condition::find(&status.conditions, type_)?;
+        let is_true = condition.status == Status::True.as_str();
+        is_true.then_some(condition.last_transition_time.0)
+    });
+    asked.into_iter().chain(confirmed).max()
 }
 
 /// Whether the agent may still be somewhere else than at its present place.
@@ -105,6 +119,10 @@ pub fn take_up(
     };
     let before = status.places.clone();
     if is_leaving(&taken) {
+        if matches!(taken.state, PlaceState::Registered | PlaceState::Adopting) {
+            // It was there all along: what was planned for a new agent is not for this one.
+            unplan_wake(status);
+        }
         leave(status, now);
         status.own_keys.clone_from(&taken.own_keys);
     }
@@ -136,6 +154,7 @@ pub fn claim(status: &mut AgentStatus, place: Place, own_keys: Vec<String>, now:
 pub fn forget(status: &mut AgentStatus, gateway_uid: &str) {
     if present(status).is_some_and(|place| place.gateway_uid == gateway_uid) {
         clear_record(status);
+        unplan_wake(status);
     }
     status
         .places
@@ -162,6 +181,11 @@ fn leave(status: &mut AgentStatus, now: Timestamp) {
             place.state = PlaceState::Returning;
         }
     }
+}
+
+/// No new agent is made, so there is none to be woken.
+fn unplan_wake(status: &mut AgentStatus) {
+    status.wake = status.wake.take().filter(|wake| !wake::is_planned(wake));
 }
 
 fn clear_record(status: &mut AgentStatus) {

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::api::{
-    condition::{Judgement, ONLINE},
+    condition::{Judgement, ONLINE, Status},
     reason::Reason,
 };
 
@@ -93,6 +93,44 @@ pub fn paused() -> Judgement {
     )
 }
 
+/// What is said while the agent is not confirmed yet at the place that it moves to.
+#[must_use]
+pub fn moving(gateway: &str) -> Judgement {
+    Judgement::unknown(
+        ONLINE,
+        Reason::Pending,
+        format!("The agent moves to Gateway {gateway}; nothing can be heard of it there yet."),
+    )
+}
+
+/// What is said while nothing tells how often the agent beats.
+#[must_use]
+pub fn without_every() -> Judgement {
+    Judgement::unknown(
+        ONLINE,
+        Reason::Pending,
+        "Nothing tells how often the agent is to beat: what it belongs to is not there or does not allow it, and its entry on the gateway could not be read. Accepted says why.",
+    )
+}
+
+/// A time that a gateway told, or that was kept. One that is still to come says nothing: the clock it is from is ahead of ours.
+#[must_use]
+pub fn credible(told: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    told.filter(|told| *told <= now)
+}
+
+/// The event that people are told when the condition turns. Not where it is only known again, as after a start of the operator or an outage
+/// of the gateway: that would be one for each agent. `was_heard` says that the agent had been heard of before.
+#[must_use]
+pub fn event(before: Option<&str>, now: Status, was_heard: bool) -> Option<&'static str> {
+    match (before, now) {
+        (Some("False"), Status::True) => Some("WentOnline"),
+        (Some("Unknown") | None, Status::True) if !was_heard => Some("WentOnline"),
+        (Some("True"), Status::False) => Some("WentOffline"),
+        _ => None,
+    }
+}
+
 fn words(time: SignedDuration) -> String {
     let minutes = time.as_mins();
     if minutes % 60 == 0 {
@@ -105,7 +143,6 @@ fn words(time: SignedDuration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::condition::Status;
 
     #[test]
     fn an_agent_is_offline_only_after_two_beats_and_a_half_in_which_it_could_have_been_heard() {
@@ -140,6 +177,43 @@ mod tests {
                 look_in.map(SignedDuration::from_mins),
                 "{signs:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_still_to_come_is_not_believed() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let second = SignedDuration::from_secs(1);
+        for (told, expected) in [
+            (None, None),
+            (Some(now - second), Some(now - second)),
+            (Some(now), Some(now)),
+            (Some(now + second), None),
+        ] {
+            assert_eq!(credible(told, now), expected);
+        }
+    }
+
+    #[test]
+    fn people_are_told_who_comes_and_goes_and_not_what_is_known_again() {
+        use Status::{False, True, Unknown};
+        for (before, now, was_heard, told) in [
+            (None, Unknown, false, None),
+            // Its first sign of life.
+            (None, True, false, Some("WentOnline")),
+            (Some("Unknown"), True, false, Some("WentOnline")),
+            // After a start of the operator, or an outage.
+            (Some("Unknown"), True, true, None),
+            (Some("Unknown"), False, true, None),
+            (Some("Unknown"), False, false, None),
+            (Some("True"), Unknown, true, None),
+            (Some("False"), Unknown, true, None),
+            (Some("True"), True, true, None),
+            (Some("False"), True, true, Some("WentOnline")),
+            (Some("False"), True, false, Some("WentOnline")),
+            (Some("True"), False, true, Some("WentOffline")),
+        ] {
+            assert_eq!(event(before, now, was_heard), told, "{before:?} {now:?}");
         }
     }
 }

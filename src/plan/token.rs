@@ -2,6 +2,7 @@
 //!
 //! The Secret is the only truth. It holds the token that the files carry and, during a rotation, the next one: that goes into the files
 //! first and takes the other's place only when the gateway has confirmed them, so that at every moment every token in a file is taken.
+//! It holds as well which values of the once-fields its newest token was minted for: one that is asked for meanwhile waits for its turn.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -38,7 +39,7 @@ pub fn decide(
     if !stored.has_current {
         return Step::Mint;
     }
-    // One at a time: what is asked for meanwhile is fulfilled by the one that is under way.
+    // One at a time: what is asked for meanwhile stays due until the one that is under way has ended.
     if stored.has_next {
         return Step::Keep(None);
     }
@@ -57,6 +58,25 @@ pub fn decide(
         Step::Keep(Some(left))
     } else {
         Step::MintNext
+    }
+}
+
+/// Why the next token does not take the other's place, although the files are as wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// The agent leaves another gateway: its files there carry the one before.
+    Moving,
+    /// AGENTS.md carries the one before, and is not put back.
+    InFile,
+}
+
+/// Decides; `is_in_file` says that the current token stands in an AGENTS.md that the operator leaves alone.
+#[must_use]
+pub const fn held(is_moving: bool, is_in_file: bool) -> Option<Held> {
+    match (is_moving, is_in_file) {
+        (true, _) => Some(Held::Moving),
+        (false, true) => Some(Held::InFile),
+        (false, false) => None,
     }
 }
 
@@ -102,6 +122,17 @@ mod tests {
             (stored(false, true, Some(90)), true, Some(hour), Step::Mint),
         ] {
             assert_eq!(decide(stored, asked, every, now), expected, "{stored:?}");
+        }
+    }
+    #[test]
+    fn a_token_that_stands_in_a_file_is_not_replaced_by_one_that_does_not() {
+        for (is_moving, is_in_file, expected) in [
+            (false, false, None),
+            (false, true, Some(Held::InFile)),
+            (true, false, Some(Held::Moving)),
+            (true, true, Some(Held::Moving)),
+        ] {
+            assert_eq!(held(is_moving, is_in_file), expected);
         }
     }
 }

@@ -18,12 +18,14 @@ pub const PROVISION: &str = "provision";
 
 /// How long a sign of life is waited for after each attempt, in minutes; as many attempts are made.
 const WAITS: [i64; 4] = [2, 5, 15, 15];
+/// The last of them: for so long an agent must have been silent, and listened to, before it is given up.
+const LAST_WAIT: SignedDuration = SignedDuration::from_mins(15);
 
 /// What an agent is told where nobody says otherwise.
 const MESSAGE: &str = "You have just been set up, or somebody wants you awake. Read AGENTS.md in your workspace and the files that it names, in the order that it gives, then look what there is to do for you. If there is nothing, say so in one line.";
 
 /// What is to be done now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Nothing is under way.
     Nothing,
@@ -37,9 +39,15 @@ pub enum Step {
     GiveUp,
 }
 
-/// Decides what follows for a wake-up, `last` being the last sign of life.
+/// Decides what follows for a wake-up, `last` being the last sign of life. Where an answer to the message may have come while nobody
+/// listened, `heard_since` says since when somebody does: an agent is not given up before it could be heard for long enough.
 #[must_use]
-pub fn decide(wake: Option<&WakeStatus>, last: Option<Timestamp>, now: Timestamp) -> Step {
+pub fn decide(
+    wake: Option<&WakeStatus>,
+    last: Option<Timestamp>,
+    heard_since: Option<Timestamp>,
+    now: Timestamp,
+) -> Step {
     let Some(wake) = wake.filter(|wake| !wake.done) else {
         return Step::Nothing;
     };
@@ -53,19 +61,56 @@ pub fn decide(wake: Option<&WakeStatus>, last: Option<Timestamp>, now: Timestamp
     let wait = SignedDuration::from_mins(WAITS.get(made - 1).copied().unwrap_or_default());
     let left = wait - now.duration_since(*sent);
     if left.is_positive() {
-        Step::Wait(left)
-    } else if made < WAITS.len() {
-        Step::Send(wake.attempts + 1)
-    } else {
-        Step::GiveUp
+        return Step::Wait(left);
+    }
+    if made < WAITS.len() {
+        return Step::Send(wake.attempts + 1);
+    }
+    let unheard = heard_since.map(|since| LAST_WAIT - now.duration_since(since));
+    match unheard.filter(SignedDuration::is_positive) {
+        Some(left) => Step::Wait(left),
+        None => Step::GiveUp,
     }
 }
 
-/// The wake-up of an agent that is being made, if it is to be woken then.
+/// The time of a message that is sent now, as it is kept: in whole seconds, and after the last sign of life, which is no answer to it.
+#[must_use]
+pub fn sent_at(last: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let sent = whole_seconds(now);
+    match last {
+        Some(last) if last > sent => sent
+            .checked_add(SignedDuration::from_secs(1))
+            .unwrap_or(sent),
+        _ => sent,
+    }
+}
+
+/// As the API server keeps times: a finer one would differ from what comes back.
+#[must_use]
+pub fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+/// The wake-up of an agent that is being made, if it is to be woken then. One that somebody asked for and that is under way begins anew:
+/// it is the new agent that has to answer.
 #[must_use]
 pub fn on_provision(agent: &Agent) -> Option<WakeStatus> {
+    let asked = agent.status.as_ref().and_then(|it| it.wake.as_ref());
+    let is_under_way = |wake: &&WakeStatus| {
+        let made = usize::try_from(wake.attempts).unwrap_or_default();
+        wake.cause != PROVISION && !wake.done && made < WAITS.len()
+    };
+    if let Some(asked) = asked.filter(is_under_way) {
+        return Some(begun(&asked.cause, asked.message.clone()));
+    }
     let policy = agent.spec.wake.as_ref().and_then(|wake| wake.policy);
     (policy.unwrap_or_default() == WakePolicy::OnProvision).then(|| begun(PROVISION, None))
+}
+
+/// Whether an agent is to be woken because it was made, and was not sent anything yet.
+#[must_use]
+pub fn is_planned(wake: &WakeStatus) -> bool {
+    wake.cause == PROVISION && wake.attempts == 0 && !wake.done
 }
 
 /// The wake-up that the value asks for.
@@ -142,23 +187,84 @@ mod tests {
             done: true,
             ..wake(1, Some(99))
         };
-        for (wake, last, expected) in [
-            (None, None, Step::Nothing),
-            (Some(done), None, Step::Nothing),
+        // The wake-up, the last sign of life, and since when one can be heard, where it may have come before.
+        for (wake, last, since, expected) in [
+            (None, None, None, Step::Nothing),
+            (Some(done), None, None, Step::Nothing),
             // A sign of life from before is no answer.
-            (Some(wake(0, None)), Some(ago(1)), Step::Send(1)),
-            (Some(wake(1, Some(1))), Some(ago(2)), Step::Wait(mins(1))),
-            (Some(wake(1, Some(1))), Some(ago(0)), Step::Woken),
-            (Some(wake(1, Some(2))), None, Step::Send(2)),
-            (Some(wake(2, Some(4))), None, Step::Wait(mins(1))),
-            (Some(wake(2, Some(5))), None, Step::Send(3)),
-            (Some(wake(3, Some(15))), None, Step::Send(4)),
-            (Some(wake(4, Some(14))), None, Step::Wait(mins(1))),
-            (Some(wake(4, Some(15))), None, Step::GiveUp),
-            (Some(wake(4, Some(15))), Some(ago(3)), Step::Woken),
-            (Some(wake(9, Some(15))), None, Step::GiveUp),
+            (Some(wake(0, None)), Some(ago(1)), None, Step::Send(1)),
+            (
+                Some(wake(1, Some(1))),
+                Some(ago(2)),
+                None,
+                Step::Wait(mins(1)),
+            ),
+            (
+                Some(wake(1, Some(1))),
+                Some(ago(1)),
+                None,
+                Step::Wait(mins(1)),
+            ),
+            (Some(wake(1, Some(1))), Some(ago(0)), None, Step::Woken),
+            (Some(wake(1, Some(2))), None, None, Step::Send(2)),
+            (Some(wake(2, Some(4))), None, None, Step::Wait(mins(1))),
+            (Some(wake(2, Some(5))), None, None, Step::Send(3)),
+            (Some(wake(3, Some(15))), None, None, Step::Send(4)),
+            (Some(wake(4, Some(14))), None, None, Step::Wait(mins(1))),
+            (Some(wake(4, Some(15))), None, None, Step::GiveUp),
+            (Some(wake(4, Some(15))), Some(ago(3)), None, Step::Woken),
+            (Some(wake(9, Some(15))), None, None, Step::GiveUp),
+            // An answer may have come while nobody listened.
+            (Some(wake(4, Some(60))), None, Some(5), Step::Wait(mins(10))),
+            (Some(wake(4, Some(60))), None, Some(0), Step::Wait(mins(15))),
+            (Some(wake(4, Some(60))), None, Some(15), Step::GiveUp),
+            (Some(wake(3, Some(15))), None, Some(0), Step::Send(4)),
         ] {
-            assert_eq!(decide(wake.as_ref(), last, now), expected, "{wake:?}");
+            let said = decide(wake.as_ref(), last, since.map(ago), now);
+            assert_eq!(said, expected, "{wake:?}, {since:?}");
+        }
+    }
+
+    #[test]
+    fn a_sign_of_life_of_the_same_second_is_an_answer_only_where_it_came_after_the_message() {
+        let at = |text: &str| {
+            format!("2026-11-22T12:00:{text}Z")
+                .parse::<Timestamp>()
+                .unwrap()
+        };
+        for (last, now, sent) in [
+            (None, "10.9", "10"),
+            (Some("09.9"), "10.9", "10"),
+            (Some("10"), "10.9", "10"),
+            (Some("10.5"), "10.9", "11"),
+        ] {
+            let last = last.map(at);
+            let kept = sent_at(last, at(now));
+            assert_eq!(kept, at(sent), "{last:?}");
+            assert!(last.is_none_or(|last| last <= kept), "{last:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_agent_is_woken_for_what_was_asked_and_else_because_it_is_new() {
+        let wake = |cause: &str, attempts, done| WakeStatus {
+            attempts,
+            done,
+            last_time: Some(Time(Timestamp::UNIX_EPOCH)),
+            ..begun(cause, Some("Up!".to_owned()))
+        };
+        let again = Some(begun("x", Some("Up!".to_owned())));
+        let new = Some(begun(PROVISION, None));
+        for (before, expected) in [
+            (None, new.clone()),
+            (Some(wake("x", 2, false)), again),
+            (Some(wake("x", 2, true)), new.clone()),
+            (Some(wake("x", 4, false)), new.clone()),
+            (Some(wake(PROVISION, 2, false)), new),
+        ] {
+            let mut agent = Agent::new("agent", crate::api::AgentSpec::default());
+            agent.status.get_or_insert_default().wake = before.clone();
+            assert_eq!(on_provision(&agent), expected, "{before:?}");
         }
     }
 }

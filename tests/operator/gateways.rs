@@ -60,7 +60,7 @@ pub(crate) async fn quiet() -> MutexGuard<'static, Gateway> {
 }
 
 /// A gateway on which no agent is ever deleted, for tests that wait for turns: a turn fails that begins while the gateway deletes another
-/// agent ("SQLite worker stopped before its result was received: Agent deletion journal changed"). Teams there [stay](crate::team::Team::stay).
+/// agent ("`SQLite` worker stopped before its result was received: Agent deletion journal changed"). Teams there [stay](crate::team::Team::stay).
 pub(crate) async fn lasting() -> &'static Gateway {
     LASTING
         .get_or_init(|| async {

@@ -288,6 +288,19 @@ fn a_session_keeps_its_label_and_begins_anew_once_for_each_new_value() {
         assert!(last.user.contains("Which word?"), "{asked:#?}");
         assert_eq!(last.earlier, [""; 0], "{asked:#?}");
 
+        // A label that another session of the agent has is refused, and everything else goes on.
+        let taken = json!({"key": format!("agent:{id}:side"), "label": "Day shift"});
+        let mut side = rpc(gateway).await;
+        side.call("sessions.patch", taken).await.unwrap();
+        let wish = json!({"session": {"label": "Day shift"}, "wake": {"now": "refused", "message": "Hello."}});
+        team.patch_spec::<Agent>("talker", wish).await;
+        let said = team
+            .told::<Agent>("talker", "Registered", "False", "Rejected")
+            .await;
+        assert!(said.contains("Change spec.session.label"), "{said}");
+        woken(&team, "talker", "refused").await;
+        assert_eq!(session(gateway, &id).await["label"], "Night shift");
+
         team.patch_spec::<Agent>("talker", json!({"session": null}))
             .await;
         team.until("talker", "label is let go", |agent: &Agent| {
@@ -296,6 +309,7 @@ fn a_session_keeps_its_label_and_begins_anew_once_for_each_new_value() {
         .await;
         let last = session(gateway, &id).await;
         assert!(last["label"].is_null(), "{last:#}");
+        team.ready::<Agent>("talker").await;
         team.stay();
     });
 }

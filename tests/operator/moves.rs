@@ -1,6 +1,7 @@
 //! Moves: to another Board, to another role, to another gateway, and back while the move is under way.
 
-use kube::ResourceExt as _;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt as _};
 use mission_operator::api::{
     Agent, Board, Gateway as GatewayObject,
     agent::{FileState, Place},
@@ -10,8 +11,10 @@ use serde_json::{Value, json};
 use crate::{
     bed::{gateway::Gateway, relay::Relay},
     gateways::{FOREIGN, beating, checklist, entry, quiet, read, shared},
+    remote::text,
     team::{Team, agent_id, condition, file, gateway_spec, is_ready},
-    world::run,
+    tokens::answers,
+    world::{run, world},
 };
 
 /// A Gateway object beside `main`, with a Secret of its own.
@@ -233,6 +236,10 @@ fn an_agent_works_at_its_new_place_while_the_old_gateway_is_away_and_is_taken_of
             .await;
         assert!(said.contains("waits for Gateway second"), "{said}");
         assert!(!said.contains("Gateway main"), "{said}");
+        let secrets: Api<Secret> = Api::namespaced(world().await.client.clone(), &team.namespace);
+        let secret = secrets.get("goner-token").await.unwrap();
+        let token = text(&secret, "token").unwrap();
+        assert_eq!(answers(&token).await, 200, "it may still call");
         assert_eq!(entry(new, &id("goner")).await, Value::Null);
 
         let before = entry(&old, &id("returner")).await;

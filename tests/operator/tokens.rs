@@ -16,7 +16,7 @@ use crate::{
     gateways::{quiet, read, shared, tree},
     moves::{gateway_beside, ready_at},
     remote::text,
-    team::{Team, file, gateway_spec},
+    team::{Team, condition, file, gateway_spec},
     world::{PATIENCE, file_is, run, world},
 };
 
@@ -121,6 +121,37 @@ fn a_token_is_replaced_once_for_each_new_value_and_both_hold_until_the_file_is_c
         assert_eq!(recorded["rotate-token"], "x");
         let now = secret(&team, "bearer-token", "there", |_| true).await;
         assert_eq!(token(&now), third);
+
+        // An AGENTS.md that is left alone keeps the token that it has, and that one is taken; what is asked for meanwhile waits.
+        let left_alone = json!([{"name": "AGENTS.md", "policy": "Seed"}]);
+        let spec = json!({"files": left_alone, "token": {"rotate": "third"}});
+        team.patch_spec::<Agent>("bearer", spec).await;
+        let is_held = |agent: &Agent| {
+            let said = condition(agent, "TokenReady");
+            said.is_some_and(|it| it.reason == "Rotating" && it.message.contains("policy Enforce"))
+        };
+        team.until("bearer", "both are taken", is_held).await;
+        let rotate = json!({"token": {"rotate": "fourth"}});
+        team.patch_spec::<Agent>("bearer", rotate).await;
+        team.until("bearer", "both are taken", is_held).await;
+        let both = secret(&team, "bearer-token", "there", |_| true).await;
+        let next = text(&both, "nextToken").unwrap();
+        assert_eq!(token(&both), third);
+        assert!(read(&path).contains(&third));
+        assert_eq!([answers(&third).await, answers(&next).await], [200, 200]);
+        team.patch_spec::<Agent>("bearer", json!({"files": null}))
+            .await;
+        let is_last = |secret: &Secret| {
+            text(secret, "nextToken").is_none() && ![&third, &next].contains(&&token(secret))
+        };
+        let last = secret(&team, "bearer-token", "rotated twice", is_last).await;
+        let last = token(&last);
+        file_is(&path, |text| text.contains(&last)).await;
+        team.told::<Agent>("bearer", "TokenReady", "True", "Issued")
+            .await;
+        for (token, answer) in [(&third, 401), (&next, 401), (&last, 200)] {
+            assert_eq!(answers(token).await, answer);
+        }
     });
 }
 
@@ -235,7 +266,7 @@ fn a_lost_secret_is_minted_anew_and_one_of_somebody_else_is_left_alone() {
 }
 
 /// What the API answers to a token.
-async fn answers(token: &str) -> u16 {
+pub(crate) async fn answers(token: &str) -> u16 {
     let url = world().await.operator.agent_api_url();
     let asked = http::client()
         .unwrap()

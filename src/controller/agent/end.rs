@@ -7,7 +7,7 @@ use kube::{Resource, ResourceExt};
 
 use crate::{
     api::{
-        Agent,
+        Agent, AgentStatus,
         agent::{Place, PlaceState},
         annotation::{FINALIZER, FORCE_DELETE},
         condition::{self, Judgement, READY},
@@ -18,18 +18,22 @@ use crate::{
             AgentTurn,
             accept::accept_id,
             leave::{Done, Leave, Left, Waits},
-            observe, text,
+            observe, text, token,
         },
         context::Context,
         gateway::age_of_deletion,
+        obstacles::{self, Obstacle},
         runner::{Next, ReconcileError},
     },
+    gateway::Class,
     kube::apply,
     plan::places,
 };
 
 /// Longest wait between two tries while the gateway is away; a link that comes up wakes the Agent anyway.
 const RETRY: Duration = Duration::from_secs(30);
+/// The same where it fails and little time is left.
+const LAST_RETRY: Duration = Duration::from_secs(5);
 
 /// Ends one Agent.
 pub(super) async fn end(
@@ -53,9 +57,11 @@ pub(super) async fn end(
         context.warn(&agent.object_ref(&()), "ForceDeleted", note);
         return let_go(&agent, context).await;
     }
-    // Its calls are not answered any more.
-    context.directory.forget(&agent.uid().unwrap_or_default());
-    let mut agent = with_places(agent, context).await?;
+    take_calls(&agent, context).await;
+    let mut agent = match with_places(agent, context).await? {
+        Held::Known(agent) => agent,
+        Held::Unread(unread) => return unread.end(context, turn).await,
+    };
     let status = agent.status.clone().unwrap_or_default();
     let mut waiting = Vec::new();
     for place in &status.places {
@@ -86,11 +92,38 @@ pub(super) async fn end(
     if waiting.is_empty() {
         return let_go(&agent, context).await;
     }
-    say_waiting(&agent, &waiting, context).await?;
+    wait(&agent, waiting, context).await
+}
+
+/// Says what the deletion waits for, and comes again: in time for every deadline, however often it failed before.
+async fn wait(
+    agent: &Agent,
+    waiting: Vec<Waits>,
+    context: &Context,
+) -> Result<Next, ReconcileError> {
+    say_waiting(agent, &waiting, context).await?;
     let left = waiting.iter().map(|waits| waits.left).min();
-    let error = waiting.into_iter().find_map(|waits| waits.error);
-    let next = Next::Within(left.unwrap_or(RETRY).min(RETRY));
-    error.map_or(Ok(next), Err)
+    let next = left.unwrap_or(RETRY).min(RETRY);
+    match waiting.into_iter().find_map(|waits| waits.error) {
+        Some(error) if next == RETRY => Err(error),
+        Some(error) => {
+            tracing::info!(%error, "the agent could not be taken off its gateway; tried again");
+            Ok(Next::Within(next.min(LAST_RETRY)))
+        }
+        None => Ok(Next::Within(next)),
+    }
+}
+
+/// Has the agent's calls taken until it is gone, also where this process has seen nothing of it but its end.
+async fn take_calls(agent: &Agent, context: &Context) {
+    let (uid, read) = (agent.uid().unwrap_or_default(), Obstacle::TokensRead);
+    if !context.obstacles.is_first(&uid, read) {
+        return;
+    }
+    if let Err(error) = token::recall(agent, context).await {
+        tracing::debug!(%error, "the tokens of an agent that is being deleted were not read; tried again with its deletion");
+        context.obstacles.overcome(&uid, read);
+    }
 }
 
 fn tell(agent: &Agent, done: &Done, context: &Context) {
@@ -103,39 +136,96 @@ fn tell(agent: &Agent, done: &Done, context: &Context) {
     }
 }
 
+/// Where an Agent may be.
+enum Held {
+    /// It holds these places, or none.
+    Known(Arc<Agent>),
+    /// It holds none by its status, and the gateway does not tell whether there is a mark.
+    Unread(Box<Unread>),
+}
+
+/// A gateway that fails at showing whether an agent carries the mark of an Agent without places.
+struct Unread {
+    agent: Arc<Agent>,
+    place: Place,
+    error: ReconcileError,
+}
+
+impl Unread {
+    /// Waits for it as for a gateway that fails at a deletion. In the end what is there is left alone.
+    async fn end(self, context: &Context, turn: &AgentTurn) -> Result<Next, ReconcileError> {
+        let (agent, place) = (&*self.agent, &self.place);
+        let leave = Leave {
+            agent,
+            place,
+            record: AgentStatus::default(),
+            asked: age_of_deletion(agent),
+            stays: None,
+            context,
+            turn,
+        };
+        if let Left::Waits(waits) = leave.not_yet(Some(self.error)) {
+            return wait(agent, vec![waits], context).await;
+        }
+        let note = format!(
+            "Gateway {} did not show in time whether its agent {:?} is this Agent's, so that one was left alone. If AGENTS.md there ends with the operator's mark for this Agent, remove it by hand: openclaw agents delete {}",
+            place.gateway.name, place.agent_id, place.agent_id
+        );
+        context.warn(&agent.object_ref(&()), "LeftOnGateway", &note);
+        let_go(agent, context).await
+    }
+}
+
 /// The Agent with the places that are its own by claim or, where the status is lost, by the mark as read now.
-async fn with_places(agent: Arc<Agent>, context: &Context) -> Result<Arc<Agent>, ReconcileError> {
+async fn with_places(agent: Arc<Agent>, context: &Context) -> Result<Held, ReconcileError> {
     let claims = agent.status.iter().flat_map(|status| &status.places);
     if claims.count() > 0 {
-        return Ok(agent);
+        return Ok(Held::Known(agent));
     }
     let Ok(accepted) = accept_id(&agent, context) else {
-        return Ok(agent);
+        return Ok(Held::Known(agent));
     };
     let Some(link) = context
         .pool
         .get(&accepted.gateway_uid)
         .filter(|_| context.down_since(&accepted.gateway_uid).is_none())
     else {
-        return Ok(agent);
+        return Ok(Held::Known(agent));
     };
-    let found = observe::mark(&link, &accepted.agent_id).await?;
-    if found != Some(text::mark(&agent, context)) {
-        return Ok(agent);
-    }
-    // The mark may go before the agent does, and then nothing else would tell whose it is.
-    let mut status = agent.status.clone().unwrap_or_default();
-    status.places.push(Place {
+    let place = Place {
         gateway_uid: accepted.gateway_uid.clone(),
         agent_id: accepted.agent_id.clone(),
         state: PlaceState::Registered,
         gateway: accepted.gateway_name.clone(),
         ..Place::default()
-    });
+    };
+    // The time counts from the first try on.
+    let key = obstacles::within(&agent.uid().unwrap_or_default(), &place.gateway_uid);
+    context.obstacles.met(&key, Obstacle::NotLeft);
+    let found = match observe::mark(&link, &accepted.agent_id).await {
+        Ok(found) => found,
+        // What nobody may read was never written by us.
+        Err(error) if error.class() == Class::Rejected => None,
+        Err(error) => {
+            let error = error.into();
+            let unread = Unread {
+                agent,
+                place,
+                error,
+            };
+            return Ok(Held::Unread(Box::new(unread)));
+        }
+    };
+    if found != Some(text::mark(&agent, context)) {
+        return Ok(Held::Known(agent));
+    }
+    // The mark may go before the agent does, and then nothing else would tell whose it is.
+    let mut status = agent.status.clone().unwrap_or_default();
+    status.places.push(place);
     let written = apply::patch_status(&context.clients.request, &*agent, &status).await?;
     let written = Arc::new(written);
     context.world.latest_agents.remember(&written);
-    Ok(written)
+    Ok(Held::Known(written))
 }
 
 async fn without_place(

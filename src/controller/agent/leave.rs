@@ -1,10 +1,10 @@
 //! Takes an agent off one gateway: because its Agent is being deleted, or because it has moved to another gateway. What is ours goes as
 //! `deletionPolicy` says, what is not is never touched, and nothing hangs for ever.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use kube::{Resource, ResourceExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     api::{
@@ -21,6 +21,11 @@ use crate::{
     gateway::{self, CallError, Deleted, EntryWish, Link, WriteError, Writer},
     plan::{agent as plan, mark, render::FileName},
 };
+
+/// How often it is looked during a try whether the short deadline holds by now and is over; it is the least that a try is given as well.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How long a gateway may take to show that it is at work, when the short deadline is over.
+const ANSWER: Duration = Duration::from_secs(15);
 
 /// One agent that is to go from one gateway.
 pub(super) struct Leave<'a> {
@@ -75,39 +80,73 @@ impl Leave<'_> {
     /// Tries to take the agent off the place.
     pub(super) async fn run(&self) -> Left {
         let (context, uid) = (self.context, &self.place.gateway_uid);
-        let key = obstacles::within(&self.agent.uid().unwrap_or_default(), uid);
-        let gateway = context.world.gateway_with_uid(&self.place.gateway, uid);
-        let link = context
-            .pool
-            .get(uid)
-            .filter(|_| context.down_since(uid).is_none());
+        let gateway = self.gateway();
         let is_paused = gateway.as_ref().is_some_and(|gateway| gateway.spec.paused);
-        let error = match link.filter(|_| !is_paused) {
-            Some(link) => {
-                context.obstacles.overcome(&key, Obstacle::Away);
-                match self.clean(&link).await {
-                    Ok(done) => {
-                        context.obstacles.forget(&key);
-                        return Left::Done(done);
+        let link = context.pool.get(uid);
+        let link = link.filter(|_| context.down_since(uid).is_none() && !is_paused);
+        let Some(link) = link else {
+            return self.not_yet(None);
+        };
+        match self.while_it_answers(self.clean(&link)).await {
+            Ok(done) => {
+                context.obstacles.forget(&self.key());
+                Left::Done(done)
+            }
+            Err(error) => {
+                // It was at work until now: what many deletions wait for each other is no time in which it failed.
+                if is_answer(&error) && context.obstacles.is_first(&self.key(), Obstacle::Failing) {
+                    context.obstacles.overcome(&self.key(), Obstacle::NotLeft);
+                }
+                self.not_yet(Some(error))
+            }
+        }
+    }
+
+    /// Waits for the end of a try: to the end where the gateway is at work, since deletions wait for each other there. But where the short
+    /// deadline holds, one that takes calls and answers none is not waited for longer than one that is away.
+    async fn while_it_answers(
+        &self,
+        clean: impl Future<Output = Result<Done, ReconcileError>>,
+    ) -> Result<Done, ReconcileError> {
+        let (context, uid) = (self.context, &self.place.gateway_uid);
+        let mut clean = pin!(clean);
+        loop {
+            let begun = Instant::now();
+            // The time counts from the first try on.
+            let tried = context.obstacles.met(&self.key(), Obstacle::NotLeft);
+            let left = self.short_deadline(self.gateway().as_deref(), tried);
+            let wait = left.unwrap_or_default().max(LOOK_AGAIN);
+            if let Ok(ended) = timeout(wait, &mut clean).await {
+                return ended;
+            }
+            if left.is_none() {
+                continue;
+            }
+            // One look serves all who wait for this gateway.
+            let answer = timeout(ANSWER, context.pool.observe(uid, Some(begun)));
+            tokio::select! {
+                ended = &mut clean => return ended,
+                answer = answer => {
+                    if !matches!(answer, Ok(Ok(_))) {
+                        let (method, after) = ("any call", wait + ANSWER);
+                        return Err(CallError::Deadline { method, after }.into());
                     }
-                    Err(error) => Some(error),
                 }
             }
-            None => None,
-        };
-        let obstacle = if error.is_some() {
-            Obstacle::Failing
-        } else {
-            Obstacle::Away
-        };
+        }
+    }
+
+    /// It did not happen yet, because the gateway is not there or, with an error, because it failed at it.
+    pub(super) fn not_yet(&self, error: Option<ReconcileError>) -> Left {
+        let (context, key, gateway) = (self.context, self.key(), self.gateway());
         let tried = if self.waits_for_pause(gateway.as_deref()) {
             // The time to try begins when the pause ends.
-            context.obstacles.overcome(&key, Obstacle::Away);
-            context.obstacles.overcome(&key, Obstacle::Failing);
+            context.obstacles.overcome(&key, Obstacle::NotLeft);
             Duration::ZERO
         } else {
-            context.obstacles.met(&key, obstacle)
+            context.obstacles.met(&key, Obstacle::NotLeft)
         };
+        let is_paused = gateway.as_ref().is_some_and(|gateway| gateway.spec.paused);
         let left = self.time_left(gateway.as_deref(), tried);
         if left.is_zero() {
             context.obstacles.forget(&key);
@@ -124,6 +163,17 @@ impl Leave<'_> {
             what: format!("Gateway {}, which {why}", self.place.gateway.name),
             error,
         })
+    }
+
+    fn gateway(&self) -> Option<Arc<Gateway>> {
+        let (world, place) = (&self.context.world, self.place);
+        world.gateway_with_uid(&place.gateway, &place.gateway_uid)
+    }
+
+    /// What the obstacles on the way are known by.
+    fn key(&self) -> String {
+        let uid = self.agent.uid().unwrap_or_default();
+        obstacles::within(&uid, &self.place.gateway_uid)
     }
 
     fn policy(&self) -> DeletionPolicy {
@@ -302,20 +352,44 @@ impl Leave<'_> {
     /// namespace goes too. Never less than the short time since this process met what it waits for, however long ago it was asked for:
     /// after a start nothing was tried yet.
     fn time_left(&self, gateway: Option<&Gateway>, tried: Duration) -> Duration {
-        let settings = &self.context.settings;
-        let short = |tried| settings.teardown_deadline.saturating_sub(tried);
-        let long = settings.deletion_deadline.saturating_sub(self.asked);
-        match gateway {
-            None => short(tried),
-            Some(_) if self.namespace_goes() => short(tried),
-            Some(gateway) if gateway.meta().deletion_timestamp.is_some() => {
-                short(tried.min(age_of_deletion(gateway)))
-            }
+        if let Some(short) = self.short_deadline(gateway, tried) {
+            return short;
+        }
+        if self.waits_for_pause(gateway) {
             // Somebody wants it to wait.
-            gateway if self.waits_for_pause(gateway) => Duration::MAX,
-            Some(_) => long.max(short(tried)),
+            return Duration::MAX;
+        }
+        let settings = &self.context.settings;
+        let long = settings.deletion_deadline.saturating_sub(self.asked);
+        long.max(settings.teardown_deadline.saturating_sub(tried))
+    }
+
+    /// What is left of the short time, where that one holds.
+    fn short_deadline(&self, gateway: Option<&Gateway>, tried: Duration) -> Option<Duration> {
+        let short = |tried| {
+            self.context
+                .settings
+                .teardown_deadline
+                .saturating_sub(tried)
+        };
+        match gateway {
+            None => Some(short(tried)),
+            Some(_) if self.namespace_goes() => Some(short(tried)),
+            Some(gateway) if gateway.meta().deletion_timestamp.is_some() => {
+                Some(short(tried.min(age_of_deletion(gateway))))
+            }
+            Some(_) => None,
         }
     }
+}
+
+/// Whether the gateway has said so, and not merely nothing.
+fn is_answer(error: &ReconcileError) -> bool {
+    !matches!(
+        error,
+        ReconcileError::Call(error) | ReconcileError::Write(WriteError::Call(error))
+            if matches!(error, CallError::Deadline { .. } | CallError::Disconnected { .. })
+    )
 }
 
 /// Takes our mark out of the agent's AGENTS.md, if it is there. Answers whether the agent is.

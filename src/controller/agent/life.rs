@@ -1,4 +1,4 @@
-//! What an agent does beyond what is written for it: its session, waking it, and whether it is online.
+//! What an agent does beyond what is written for it: its session, and waking it.
 
 use std::time::Duration;
 
@@ -12,35 +12,37 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     api::{
-        condition::{self, ONLINE, REGISTERED, Status},
-        heartbeat::parse_every,
+        condition::{self, Judgement, REGISTERED, WOKEN},
         reason::Reason,
         session::SessionReset,
         wake::WakeStatus,
     },
     controller::{
-        agent::{
-            accept,
-            visit::{Stop, Target, Visit},
-        },
-        gateway::down_for,
+        agent::visit::{Stop, Target, Visit},
         runner::{Next, ReconcileError},
     },
     gateway::{CallError, Link},
     plan::{
-        agent_id, desired,
+        agent_id,
         once::Once,
-        places,
-        presence::{self, Signs},
-        wake,
+        wake::{self, Step},
     },
     presence::Told,
 };
 
-/// How old the time in the status may become while there is nothing else to write: a fleet that beats costs the API server nothing.
-const STALE: SignedDuration = SignedDuration::from_hours(1);
 /// How long after a message its key still says what became of it. The gateway remembers it for five minutes after the turn's end.
 const REMEMBERED: SignedDuration = SignedDuration::from_mins(4);
+
+/// What the gateway says of a message that it was sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// The agent has answered it.
+    Answered,
+    /// The agent has it, and its turn goes on.
+    UnderWay,
+    /// Its turn has failed; or it was not asked.
+    Unknown,
+}
 
 impl Visit<'_> {
     /// Keeps the label of the main session, and resets it where that is asked for.
@@ -78,20 +80,41 @@ impl Visit<'_> {
             }
             self.status.session_reset = None;
         }
-        match (label, self.status.session_label.take()) {
+        match (label, &self.status.session_label) {
             (Some(label), _) => {
                 if session.label.as_ref() != Some(&label) {
-                    link.session_label(&key, Some(&label)).await?;
+                    match link.session_label(&key, Some(&label)).await {
+                        // One that was ours before is still there, and still ours.
+                        Err(CallError::Rejected { message, .. }) => {
+                            self.label_refused(&label, &message);
+                            return Ok(());
+                        }
+                        written => written?,
+                    }
                 }
                 self.status.session_label = Some(label);
             }
             // Only a label that is still ours goes.
-            (None, Some(ours)) if session.label.as_ref() == Some(&ours) => {
-                link.session_label(&key, None).await?;
+            (None, Some(ours)) => {
+                if session.label.as_ref() == Some(ours) {
+                    link.session_label(&key, None).await?;
+                }
+                self.status.session_label = None;
             }
-            (None, _) => {}
+            (None, None) => {}
         }
         Ok(())
+    }
+
+    /// The agent is there and works without the label, so everything else goes on; but it is not as declared.
+    fn label_refused(&mut self, label: &str, message: &str) {
+        self.judge(Judgement::fails(
+            REGISTERED,
+            Reason::Rejected,
+            format!(
+                "The gateway has the agent as declared, but does not call its main session {label:?}: {message}. Change spec.session.label, or free the label on the gateway; it is looked at again at the next comparison."
+            ),
+        ));
     }
 
     /// Wakes the agent where there is a cause, and judges what became of it.
@@ -101,66 +124,85 @@ impl Visit<'_> {
             self.status.wake = Some(wake::asked(&self.agent, &value));
         }
         let last = self.context.directory.presence().last_seen(&self.key());
+        let since = self.context.heard_since(&target.accepted.gateway_uid);
         let now = Timestamp::now();
-        let mut step = wake::decide(self.status.wake.as_ref(), last, now);
-        if matches!(step, wake::Step::Wait(_)) && self.was_answered(target, now).await? {
-            step = wake::Step::Woken;
+        let unheard = since.filter(|_| !self.has_heard(since) && !self.was_given_up());
+        let mut step = wake::decide(self.status.wake.as_ref(), last, unheard, now);
+        if matches!(step, Step::Wait(_) | Step::Send(_)) {
+            match self.fate(target, since, now).await? {
+                Fate::Answered => step = Step::Woken,
+                Fate::UnderWay if matches!(step, Step::Send(_)) => {
+                    // It has the message, so that nothing has to be sent for this attempt.
+                    self.count_attempt(step, last, now);
+                    self.note_sent(since);
+                    step = wake::decide(self.status.wake.as_ref(), last, None, now);
+                }
+                Fate::UnderWay | Fate::Unknown => {}
+            }
         }
         let mut next = Next::Change;
         match step {
-            wake::Step::Nothing | wake::Step::GiveUp => {}
-            wake::Step::Woken => {
+            Step::Nothing | Step::GiveUp => {}
+            Step::Woken => {
                 if let Some(wake) = &mut self.status.wake {
                     wake.done = true;
                 }
             }
-            wake::Step::Wait(left) => {
+            Step::Wait(left) => {
                 next = Next::Within(Duration::try_from(left).unwrap_or_default());
             }
-            wake::Step::Send(attempt) => {
-                let id = &target.accepted.agent_id;
-                self.send_wake(&target.link, id, attempt, now).await?;
-                let wait = wake::decide(self.status.wake.as_ref(), None, now);
-                if let wake::Step::Wait(left) = wait {
+            Step::Send(_) => {
+                self.count_attempt(step, last, now);
+                self.send_wake(&target.link, &target.accepted.agent_id)
+                    .await?;
+                self.note_sent(since);
+                let wait = wake::decide(self.status.wake.as_ref(), None, None, now);
+                if let Step::Wait(left) = wait {
                     next = Next::Within(Duration::try_from(left).unwrap_or_default());
                 }
             }
         }
-        let gave_up = step == wake::Step::GiveUp;
+        let gave_up = step == Step::GiveUp;
         self.judge(wake::judge(self.status.wake.as_ref(), gave_up));
         Ok(next)
     }
 
-    /// Whether the agent has answered the message that it was sent last, as far as this process does not hear it by itself: it may have been
-    /// sent by another one, which ended before the answer, or before it was sent at all. The same key again sends it only then.
-    async fn was_answered(&self, target: &Target, now: Timestamp) -> Result<bool, ReconcileError> {
-        let Some(wake) = &self.status.wake else {
-            return Ok(false);
+    /// What became of the message that the agent was sent last, where its answer may have come while nobody listened: it was sent by another
+    /// process, which ended before the answer or before it was sent at all; or the link was down since. The same key again sends it only
+    /// where the gateway does not have it.
+    async fn fate(
+        &self,
+        target: &Target,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Fate, ReconcileError> {
+        let wake = self.status.wake.as_ref();
+        let sent = wake.and_then(|wake| Some((wake, wake.last_time.as_ref()?)));
+        let Some((wake, Time(sent))) = sent else {
+            return Ok(Fate::Unknown);
         };
-        let (uid, key) = (self.agent.uid().unwrap_or_default(), self.wake_key(wake));
-        let sent = wake.last_time.as_ref().map(|Time(sent)| *sent);
-        let is_remembered = sent.is_some_and(|sent| now.duration_since(sent) < REMEMBERED);
-        if !is_remembered || self.context.has_sent(&uid, &key) {
-            return Ok(false);
+        if now.duration_since(*sent) >= REMEMBERED || self.has_heard(since) {
+            return Ok(Fate::Unknown);
         }
         let session = agent_id::session_key(&target.accepted.agent_id);
-        let message = wake::message(&self.agent, wake);
-        let answered = match target.link.chat_send(&session, &message, &key).await {
-            Ok(sent) => sent.is_answered(),
+        let (message, key) = (wake::message(&self.agent, wake), self.wake_key(wake));
+        let fate = match target.link.chat_send(&session, &message, &key).await {
+            Ok(sent) if sent.is_answered() => Fate::Answered,
+            Ok(_) => Fate::UnderWay,
             // The turn has failed, or what the agent is told has been changed since: the next attempt follows.
             Err(
                 CallError::Unavailable {
                     retry_after: None, ..
                 }
                 | CallError::Rejected { .. },
-            ) => false,
+            ) => Fate::Unknown,
             Err(error) => return Err(error.into()),
         };
-        self.context.sent(&uid, &key);
-        if answered {
+        self.note_sent(since);
+        if fate == Fate::Answered {
             self.context.directory.presence().recall(&self.key(), now);
         }
-        Ok(answered)
+        Ok(fate)
     }
 
     /// What the gateway knows this attempt by. The time is in it because a value may be asked for again after another one.
@@ -173,22 +215,39 @@ impl Visit<'_> {
         format!("wake-{uid}-{short}-{}-{sent}", wake.attempts)
     }
 
+    /// Whether an answer to the last message, if there was one, was heard: this process has sent it, or asked for it, and listened since.
+    fn has_heard(&self, since: Option<Timestamp>) -> bool {
+        let uid = self.agent.uid().unwrap_or_default();
+        let wake = self.status.wake.as_ref();
+        wake.is_some_and(|wake| self.context.has_sent(&uid, &attempt_of(wake, since)))
+    }
+
+    fn note_sent(&self, since: Option<Timestamp>) {
+        let uid = self.agent.uid().unwrap_or_default();
+        if let Some(wake) = &self.status.wake {
+            self.context.sent(&uid, &attempt_of(wake, since));
+        }
+    }
+
+    /// Whether the status says so: that is not taken back because nobody listened for a while.
+    fn was_given_up(&self) -> bool {
+        condition::find(&self.status.conditions, WOKEN)
+            .is_some_and(|it| it.reason == Reason::WakeGaveUp.as_str())
+    }
+
+    fn count_attempt(&mut self, step: Step, last: Option<Timestamp>, now: Timestamp) {
+        if let (Some(wake), Step::Send(attempt)) = (&mut self.status.wake, step) {
+            wake.attempts = attempt;
+            wake.last_time = Some(Time(wake::sent_at(last, now)));
+        }
+    }
+
     /// Sends the message. The attempt is written down before: whoever comes after a crash asks the gateway what became of it.
-    async fn send_wake(
-        &mut self,
-        link: &Link,
-        id: &str,
-        attempt: i32,
-        now: Timestamp,
-    ) -> Result<(), ReconcileError> {
-        let Some(wake) = &mut self.status.wake else {
+    async fn send_wake(&mut self, link: &Link, id: &str) -> Result<(), ReconcileError> {
+        let Some(wake) = self.status.wake.clone() else {
             return Ok(());
         };
-        wake.attempts = attempt;
-        wake.last_time = Some(Time(whole_seconds(now)));
-        let message = wake::message(&self.agent, wake);
-        let wake = wake.clone();
-        let key = self.wake_key(&wake);
+        let (message, key) = (wake::message(&self.agent, &wake), self.wake_key(&wake));
         self.write_status().await?;
         self.context.metrics.plan_step("wake");
         // Also of an agent that is online: the answer may come before this pass ends.
@@ -196,96 +255,11 @@ impl Visit<'_> {
         presence.told(&self.key(), Told::Awaited);
         link.chat_send(&agent_id::session_key(id), &message, &key)
             .await?;
-        let uid = self.agent.uid().unwrap_or_default();
-        self.context.sent(&uid, &key);
         Ok(())
-    }
-
-    /// Judges whether the agent is online, if it is on its gateway.
-    pub(super) fn judge_online(&mut self) -> Next {
-        let place = places::present(&self.status).filter(|it| it.state.is_confirmed());
-        let Some(place) = place else {
-            return Next::Change;
-        };
-        let Some(every) = self.every.or_else(|| self.declared_every()) else {
-            return Next::Change;
-        };
-        let uid = place.gateway_uid.clone();
-        let (key, presence) = (self.key(), self.context.directory.presence());
-        if self.silenced {
-            presence.told(&key, Told::Unconcerned);
-            self.judge(presence::paused());
-            return Next::Change;
-        }
-        if let Some(Time(seen)) = &self.status.last_seen_time {
-            presence.recall(&key, *seen);
-        }
-        let last = presence.last_seen(&key);
-        let signs = Signs {
-            every,
-            last,
-            heard_since: self.context.heard_since(&uid),
-        };
-        let said = presence::judge(&signs, Timestamp::now());
-        let is_woken = self.status.wake.as_ref().is_none_or(|wake| wake.done);
-        presence.told(
-            &key,
-            match said.judgement.status {
-                _ if !is_woken => Told::Awaited,
-                Status::True => Told::Online(presence::window(every)),
-                _ if every.is_zero() => Told::Unconcerned,
-                _ => Told::Awaited,
-            },
-        );
-        let known = self
-            .status
-            .last_seen_time
-            .as_ref()
-            .map(|Time(known)| *known);
-        if let Some(last) = last
-            && known.is_none_or(|known| last.duration_since(known) > STALE)
-        {
-            self.status.last_seen_time = Some(Time(whole_seconds(last)));
-        }
-        // A short outage changes nothing, here as elsewhere: after a start every link is down for a moment.
-        if said.judgement.reason != Reason::GatewayUnreachable || !self.is_short_outage(&uid) {
-            self.judge(said.judgement);
-        }
-        let look_in = said.look_in.and_then(|left| Duration::try_from(left).ok());
-        look_in.map_or(Next::Change, Next::Within)
-    }
-
-    /// Whether the gateway is away for a shorter time than is told of, and something was said of the agent before.
-    fn is_short_outage(&self, gateway_uid: &str) -> bool {
-        let was_told = condition::find(&self.status.conditions, ONLINE)
-            .is_some_and(|it| it.reason != Reason::Pending.as_str());
-        let away = self.context.down_since(gateway_uid).map(down_for);
-        was_told && away.is_some_and(|away| away < self.context.settings.unreachable_after)
-    }
-
-    /// Time between two heartbeats as declared, where a pass ends before it comes to that.
-    fn declared_every(&self) -> Option<SignedDuration> {
-        let found = accept::resolve(&self.agent, &self.context.world).ok()?;
-        let wanted = desired::desired(
-            &self.agent,
-            found.board.as_deref(),
-            &found.gateway,
-            found.agent_id,
-        );
-        SignedDuration::try_from(parse_every(&wanted.heartbeat.every)?).ok()
-    }
-
-    /// Moves the time in a status that is written anyway.
-    pub(super) fn refresh_last_seen(&mut self) {
-        let turned = self.judgements.iter().any(|it| it.type_ == ONLINE);
-        let last = self.context.directory.presence().last_seen(&self.key());
-        if let Some(last) = last.filter(|_| turned) {
-            self.status.last_seen_time = Some(Time(whole_seconds(last)));
-        }
     }
 }
 
-/// As the API server keeps times: a finer one would differ from what comes back.
-fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
+/// An attempt, and since when its gateway was listened to when it was made.
+fn attempt_of(wake: &WakeStatus, since: Option<Timestamp>) -> String {
+    format!("{} {} {since:?}", wake.cause, wake.attempts)
 }

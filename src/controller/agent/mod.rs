@@ -13,6 +13,7 @@ mod leave;
 mod life;
 mod moves;
 mod observe;
+mod online;
 mod outcome;
 mod own;
 mod pause;

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 
 use crate::{
     api::{
-        agent::Place,
+        agent::{AgentStatus, Place},
         condition::{ACCEPTED, FILES_SYNCED, HEARTBEAT_CONFIGURED, Judgement, REGISTERED},
         reason::Reason,
     },
@@ -90,7 +90,7 @@ impl Visit<'_> {
                 agent: &agent,
                 place: &place,
                 record: places::record_of(&self.status, &place),
-                asked: age(&place),
+                asked: age(&self.status, &place),
                 stays: Some(&stays),
                 context: self.context,
                 turn: self.turn,
@@ -151,9 +151,9 @@ impl Visit<'_> {
     }
 }
 
-/// How long the agent has been leaving a place.
-fn age(place: &Place) -> Duration {
-    let since = place.leaving_since.as_ref().map(|time| time.0);
+/// For how long nothing but the place itself has kept the agent from being taken off it.
+fn age(status: &AgentStatus, place: &Place) -> Duration {
+    let since = places::free_to_leave_since(status, place);
     since
         .and_then(|since| Duration::try_from(Timestamp::now().duration_since(since)).ok())
         .unwrap_or_default()

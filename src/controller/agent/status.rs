@@ -16,6 +16,7 @@ use crate::{
         runner::{Next, ReconcileError},
     },
     kube::apply,
+    plan::presence,
 };
 
 impl Visit<'_> {
@@ -99,17 +100,11 @@ impl Visit<'_> {
                         _ => {}
                     }
                 }
-                // Not what became known first, or again after an interruption.
                 _ if judgement.type_ == ONLINE => {
                     let was = before.map(|it| it.status.as_str());
-                    match (was, judgement.status) {
-                        (Some("False" | "Unknown"), Status::True) => {
-                            self.event("WentOnline", &judgement.message);
-                        }
-                        (Some("True" | "Unknown"), Status::False) => {
-                            self.event("WentOffline", &judgement.message);
-                        }
-                        _ => {}
+                    let was_heard = known.last_seen_time.is_some();
+                    if let Some(reason) = presence::event(was, judgement.status, was_heard) {
+                        self.event(reason, &judgement.message);
                     }
                 }
                 Status::True

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::SignedDuration;
 use kube::{Resource, ResourceExt};
 use secrecy::SecretString;
 use tokio::time::Instant;
@@ -28,7 +28,7 @@ use crate::{
         gateway::down_for,
         runner::{Next, ReconcileError},
     },
-    gateway::{CronJob, Link, LinkState, Observed},
+    gateway::{Link, LinkState, Observed},
     plan::{
         adoption,
         agent_api::{self, Access},
@@ -123,7 +123,7 @@ impl<'a> Visit<'a> {
     /// Leads through the pass. The status is in the visit, whatever is answered.
     pub(super) async fn run(&mut self) -> Result<Next, ReconcileError> {
         let ended = self.converge().await;
-        let online = self.judge_online();
+        let online = self.judge_online().await;
         match ended {
             Ok(next) | Err(Stop::Judged(next)) => Ok(next.or_sooner(online)),
             Err(Stop::Failed(error)) if error.is_refusal() => {
@@ -191,7 +191,7 @@ impl<'a> Visit<'a> {
         self.complete(&target);
         let mut next = Next::Change;
         if let Some(token) = &mut token {
-            self.settle_token(token).await?;
+            self.settle_token(token, &target).await?;
             next = token.next_look();
         }
         self.judge_model(&target).await;
@@ -204,32 +204,19 @@ impl<'a> Visit<'a> {
             self.readmit(&target).await;
             return Ok(next);
         }
+        let was_moving = places::is_moving(&self.status);
         next = next.or_sooner(self.leave_others(&target.accepted).await?);
-        // Gone from everywhere else, where its files may have kept it waiting.
-        if let Some(token) = token.as_mut().filter(|token| token.is_rotating()) {
-            self.settle_token(token).await?;
+        if let Some(token) = &mut token {
+            // Gone from everywhere else, where its files may have kept it waiting.
+            if was_moving {
+                self.settle_token(token, &target).await?;
+            }
+            // Asked for while another one was under way.
+            if !token.is_rotating() && self.is_rotation_due() {
+                next = Next::Within(Duration::ZERO);
+            }
         }
         Ok(next)
-    }
-
-    /// An agent that was adopted may beat as somebody else wrote, or not at all.
-    fn every_of_others(&mut self, keys: &Keys, observed: &Observed, id: &str) {
-        if keys.contains_key(pause::EVERY) {
-            return;
-        }
-        let entry = observed.config.entry(id);
-        let every = entry.and_then(|entry| entry.pointer("/heartbeat/every")?.as_str());
-        let every = every.and_then(parse_every).unwrap_or_default();
-        self.every = SignedDuration::try_from(every).ok();
-    }
-
-    /// The gateway's own record of the last heartbeat counts also where its event was missed.
-    fn recall_heartbeat(&self, observed: &Observed, id: &str) {
-        let ran = observed.heartbeat_job(id).and_then(CronJob::last_good_run);
-        let ran = ran.and_then(|ran| Timestamp::from_millisecond(i64::try_from(ran).ok()?).ok());
-        if let Some(ran) = ran {
-            self.context.directory.presence().recall(&self.key(), ran);
-        }
     }
 
     /// What is declared, where it is accepted and all of it can be rendered.
@@ -237,11 +224,6 @@ impl<'a> Visit<'a> {
         let accepted = match accept(&self.agent, self.context) {
             Ok(accepted) => accepted,
             Err(refusal) => {
-                // What was registered before stays on the gateway, and its token is taken as before.
-                if self.status.token_secret_name.is_some() {
-                    self.frozen = true;
-                    self.tokens().await?;
-                }
                 let judgement = if self.goes_with_its_owner(refusal.reason) {
                     Judgement::unknown(
                         ACCEPTED,
@@ -251,7 +233,13 @@ impl<'a> Visit<'a> {
                 } else {
                     Judgement::fails(ACCEPTED, refusal.reason, refusal.message)
                 };
-                return Err(self.stop(judgement));
+                self.judge(judgement);
+                // What was registered before stays on the gateway, and its token is taken as before.
+                if self.status.token_secret_name.is_some() {
+                    self.frozen = true;
+                    self.tokens().await?;
+                }
+                return Err(Stop::Judged(Next::Change));
             }
         };
         self.judge_accepted(&accepted);

@@ -1,7 +1,12 @@
 //! What becomes of places and of the record while an Agent moves, as tables.
 
 use super::*;
+use k8s_openapi::jiff::SignedDuration;
+
 use crate::api::agent::{ChecklistStatus, FileState, FileStatus};
+use crate::api::condition::Judgement;
+use crate::api::reason::Reason;
+use crate::api::wake::WakeStatus;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -250,4 +255,65 @@ fn an_agent_moves_until_every_place_but_the_present_one_is_forgotten() {
     forget(&mut status, "uid-older");
     assert!(!is_moving(&status));
     assert!(!is_moving(&AgentStatus::default()));
+}
+
+#[test]
+fn a_wake_up_that_was_planned_for_a_new_agent_is_not_for_one_that_was_there_all_along() {
+    use PlaceState::{Claimed, Registered, Returning};
+    let planned = |cause: &str, attempts| WakeStatus {
+        cause: cause.to_owned(),
+        message: None,
+        attempts,
+        last_time: None,
+        done: false,
+    };
+    // The place that is taken up again, the wake-up that the claim elsewhere had planned; whether it stays.
+    for (back, wake, stays) in [
+        (Registered, planned("provision", 0), false),
+        // It was not made yet, or it is made anew.
+        (Claimed, planned("provision", 0), true),
+        (Returning, planned("provision", 0), true),
+        (Registered, planned("provision", 1), true),
+        (Registered, planned("monday", 0), true),
+    ] {
+        let mut status = record(vec![place("b", Claimed), left("a", back, &[])], &[]);
+        status.wake = Some(wake.clone());
+        assert!(take(&mut status, "a", &[]));
+        assert_eq!(status.wake.is_some(), stays, "{back:?} {wake:?}");
+    }
+    // The claim was worth nothing; what is left is not the present place.
+    let mut status = record(vec![place("b", Claimed), left("a", Registered, &[])], &[]);
+    status.wake = Some(planned("provision", 0));
+    forget(&mut status, "uid-a");
+    assert!(status.wake.is_some());
+    forget(&mut status, "uid-b");
+    assert_eq!(status.wake, None);
+}
+
+#[test]
+fn the_time_to_leave_a_place_counts_from_when_the_agent_is_confirmed_at_the_other_one() {
+    let at = |minutes| NOW + SignedDuration::from_mins(minutes);
+    let (holds, waits) = (true, false);
+    // Asked for at minute 10. Registered and FilesSynced since when, and whether they hold.
+    for (conditions, expected) in [
+        (vec![], 10),
+        (vec![(REGISTERED, 5, holds), (FILES_SYNCED, 6, holds)], 10),
+        (vec![(REGISTERED, 50, holds), (FILES_SYNCED, 51, holds)], 51),
+        (vec![(REGISTERED, 50, waits), (FILES_SYNCED, 20, holds)], 20),
+    ] {
+        let mut place = left("old", PlaceState::Registered, &[]);
+        place.leaving_since = Some(Time(at(10)));
+        let mut status = record(vec![place.clone()], &[]);
+        for &(type_, since, is_true) in &conditions {
+            let reason = Reason::Registered;
+            let judgement = if is_true {
+                Judgement::holds(type_, reason, "")
+            } else {
+                Judgement::fails(type_, reason, "")
+            };
+            condition::set(&mut status.conditions, judgement, None, at(since));
+        }
+        let since = free_to_leave_since(&status, &place);
+        assert_eq!(since, Some(at(expected)), "{conditions:?}");
+    }
 }
