@@ -152,7 +152,8 @@ pub fn lifted(
     }
     let unset = entry::surplus(&own_keys, &keys);
     let is_off = keys.get(EVERY).is_some_and(|every| every == NEVER);
-    (!is_off && !(keys.is_empty() && unset.is_empty())).then_some((keys, unset))
+    let is_nothing = keys.is_empty() && unset.is_empty();
+    (!is_off && !is_nothing).then_some((keys, unset))
 }
 
 /// What is declared and was not confirmed yet, as far as that is known without a look at the gateway: `config entry`, names of files, and

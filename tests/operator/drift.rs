@@ -228,9 +228,8 @@ fn a_file_that_is_ignored_is_neither_written_nor_put_back_and_drift_from_what_wa
         };
         let agent = team.until("loose", "both drifts are told", drifted).await;
         assert_eq!(state(&agent, "SOUL.md"), Some(FileState::Ignored));
-        team.event_noting("loose", "DriftDetected", "IDENTITY.md, MEMORY.md")
-            .await;
         for name in ["IDENTITY.md", "MEMORY.md"] {
+            team.event_noting("loose", "DriftDetected", name).await;
             assert_eq!(read(&file(&agent, name)), "the agent's own");
         }
         team.delete::<Agent>("loose").await;

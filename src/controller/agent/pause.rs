@@ -178,6 +178,13 @@ impl Leave<'_> {
         };
         let now = Some(Instant::now());
         let observed = context.pool.observe(&place.gateway_uid, now).await?;
+        if !observed.config.valid {
+            return Err(WriteError::ConfigInvalid {
+                message: "the config document is broken".to_owned(),
+                issues: observed.config.issues.clone(),
+            }
+            .into());
+        }
         let Some(there) = observed.config.entry(&place.agent_id) else {
             return Ok(());
         };
