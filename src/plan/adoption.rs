@@ -9,9 +9,8 @@ use crate::api::heartbeat::Heartbeat;
 use crate::api::{Gateway, reason::Reason};
 use crate::plan::{
     admission::Refusal,
-    entry::{self, Keys},
+    entry::{self, EVERY, HEARTBEAT, Keys},
     mark::Mark,
-    pause::{EVERY, HEARTBEAT},
     render::FileName,
 };
 

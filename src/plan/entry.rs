@@ -11,6 +11,11 @@ use crate::plan::desired::Desired;
 /// Our keys of one entry, by dotted path (`heartbeat.every`), with the values they are to have.
 pub type Keys = BTreeMap<String, Value>;
 
+/// The path of the key that holds all of an agent's heartbeat.
+pub const HEARTBEAT: &str = "heartbeat";
+/// The path of the time between two heartbeats.
+pub const EVERY: &str = "heartbeat.every";
+
 /// The paths that the gateway fills in the entry of an agent that `agents.create` makes (seen on 2026.9.6).
 pub const CREATED_WITH: [&str; 4] = ["name", "workspace", "agentDir", "identity.name"];
 
@@ -20,7 +25,7 @@ pub fn keys(desired: &Desired) -> Keys {
     let heartbeat = &desired.heartbeat;
     let mut keys = Keys::from([
         ("name".to_owned(), json!(desired.display_name)),
-        ("heartbeat.every".to_owned(), json!(heartbeat.every)),
+        (EVERY.to_owned(), json!(heartbeat.every)),
         ("heartbeat.target".to_owned(), json!(heartbeat.target)),
     ]);
     let optional = [

@@ -13,16 +13,12 @@ use crate::api::{
 };
 use crate::plan::{
     adoption,
-    entry::{self, Keys},
+    entry::{self, EVERY, HEARTBEAT, Keys},
     render::{Policy, Workspace},
 };
 
-/// The key of an entry that a pause changes, and what it is then: agents do not beat.
-pub const EVERY: &str = "heartbeat.every";
-/// See [`EVERY`].
+/// What a pause makes of [`EVERY`]: agents do not beat.
 pub const NEVER: &str = "0m";
-/// The key of an entry that holds all of its heartbeat.
-pub const HEARTBEAT: &str = "heartbeat";
 
 /// Who declared the pause that an Agent is under. One that reaches further goes first.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -32,10 +32,8 @@ use crate::{
     plan::{
         adoption::{self, CHECKLIST, Found},
         agent::{SeenChecklist, Step},
-        entry::Keys,
-        names,
-        pause::HEARTBEAT,
-        places,
+        entry::{HEARTBEAT, Keys},
+        names, places,
         render::{Policy, Workspace},
     },
 };

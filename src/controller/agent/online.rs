@@ -22,8 +22,8 @@ use crate::{
     gateway::{CronJob, Observed},
     plan::{
         desired,
-        entry::Keys,
-        pause, places,
+        entry::{EVERY, Keys},
+        places,
         presence::{self, Signs},
         wake::whole_seconds,
     },
@@ -131,7 +131,7 @@ impl Visit<'_> {
 
     /// An agent that was adopted may beat as somebody else wrote, or not at all.
     pub(super) fn every_of_others(&mut self, keys: &Keys, observed: &Observed, id: &str) {
-        if !keys.contains_key(pause::EVERY) {
+        if !keys.contains_key(EVERY) {
             self.every = every_of(observed, id);
         }
     }

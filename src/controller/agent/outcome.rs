@@ -19,8 +19,8 @@ use crate::{
     },
     gateway::CronJob,
     plan::{
-        adoption, entry,
-        pause::{EVERY, HEARTBEAT},
+        adoption,
+        entry::{self, EVERY, HEARTBEAT},
         places,
         render::FileName,
     },

@@ -28,8 +28,8 @@ use crate::{
     plan::{
         adoption, agent as plan,
         desired::desired,
-        entry,
-        pause::{self, EVERY, NEVER, Pause},
+        entry::{self, EVERY},
+        pause::{self, NEVER, Pause},
         places,
     },
 };

@@ -11,6 +11,7 @@ mod cluster;
 mod directory;
 mod lead;
 mod limit;
+mod managed;
 mod openapi;
 mod problem;
 mod read;

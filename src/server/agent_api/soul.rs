@@ -12,7 +12,7 @@ use super::{
     caller::Caller,
     check,
     cluster::{EXISTS, ask, unless},
-    lead::{a_leads, agents, params, refuse_going, taken},
+    managed::{a_leads, agents, params, refuse_going, taken},
     problem::{Kind, Problem},
     types::Soul,
 };
