@@ -194,6 +194,7 @@ impl World {
         agents
             .iter()
             .filter_map(|agent| self.agents.get(agent))
+            .map(|agent| self.latest_agents.or_newer(agent))
             .collect()
     }
 
