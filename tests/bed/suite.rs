@@ -31,7 +31,7 @@ use crate::{
 /// The whole suite has more secrets than this; fewer were not found.
 const FEWEST_SECRETS: usize = 100;
 /// Test binaries that start all their parts themselves. They run beside the others.
-const APART: [&str; 2] = ["alone", "crash"];
+const APART: [&str; 3] = ["alone", "contract", "crash"];
 
 /// Runs `cargo test` with `arguments`; without any, the chart's rules are held against the audit log too.
 pub(crate) async fn run(arguments: &[String]) -> Result<ExitCode> {

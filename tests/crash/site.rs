@@ -61,9 +61,14 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Whether it is a write, and of those that are alike in a phase the first or the last one: what lies between is like one of them.
+    /// Whether it is a write, and the moment before the first or after the last of those that are alike in a phase: what lies between is like
+    /// one of them.
     pub(crate) fn is_sample(&self) -> bool {
-        self.call.is_write() && (self.nth == 1 || self.nth == self.of)
+        let is_edge = match self.moment {
+            Moment::Before => self.nth == 1,
+            Moment::After => self.nth == self.of,
+        };
+        self.call.is_write() && is_edge
     }
 }
 

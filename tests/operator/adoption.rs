@@ -2,11 +2,11 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
-    Api, ResourceExt as _,
+    Api, Resource as _, ResourceExt as _,
     api::{Patch, PatchParams},
 };
 use mission_operator::{
-    api::{Agent, Gateway as GatewayObject, agent::FileState},
+    api::{Agent, Gateway as GatewayObject, agent::FileState, annotation::FIELD_MANAGER},
     plan::entry::{Keys, digest},
 };
 use serde_json::{Value, json};
@@ -229,9 +229,14 @@ fn of_two_clusters_that_come_by_one_agent_the_one_whose_mark_it_carries_has_it()
                 "entrySha256": digest(&keys),
             });
             let own_keys: Vec<_> = keys.keys().collect();
-            let status = json!({"status": {"places": [claim], "ownKeys": own_keys}});
+            let status = json!({
+                "apiVersion": Agent::api_version(&()), "kind": Agent::kind(&()), "metadata": {"name": name},
+                "status": {"places": [claim], "ownKeys": own_keys},
+            });
+            // As the operator writes it: what somebody else has written there it would not take away again.
+            let params = PatchParams::apply(FIELD_MANAGER).force();
             team.api::<Agent>()
-                .patch_status(name, &PatchParams::default(), &Patch::Merge(status))
+                .patch_status(name, &params, &Patch::Apply(status))
                 .await
                 .unwrap();
         }
