@@ -1,4 +1,5 @@
-//! How we talk to Kubernetes: clients, watches, pruned caches with their index, status and finalizer patches, events.
+//! How we talk to Kubernetes: clients, watches, pruned caches with their index, status and finalizer patches, events, Secrets that
+//! objects own.
 //!
 //! No decision about an Agent, a Board or a Gateway is made here, and nothing here knows OpenClaw.
 
@@ -8,4 +9,5 @@ pub mod client;
 pub mod events;
 pub mod index;
 pub mod latest;
+pub mod secret;
 pub mod watch;

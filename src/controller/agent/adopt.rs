@@ -2,13 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use k8s_openapi::{
-    ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference,
-    jiff::Timestamp,
-};
+use k8s_openapi::{ByteString, api::core::v1::Secret, jiff::Timestamp};
 use kube::{
-    Api, Resource, ResourceExt,
-    api::{ObjectMeta, Patch, PatchParams, PostParams},
+    Api, ResourceExt,
+    api::{Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -16,7 +13,6 @@ use tokio::time::Instant;
 use crate::{
     api::{
         agent::{Place, PlaceState},
-        annotation::FIELD_MANAGER,
         condition::{ACCEPTED, Judgement},
         reason::Reason,
     },
@@ -29,6 +25,7 @@ use crate::{
         runner::{Next, ReconcileError},
     },
     gateway::Link,
+    kube::secret,
     plan::{
         adoption::{self, CHECKLIST, Found},
         agent::{SeenChecklist, Step},
@@ -190,12 +187,8 @@ impl Visit<'_> {
         let namespace = self.agent.namespace().unwrap_or_default();
         let api = Api::<Secret>::namespaced(self.context.clients.request.clone(), &namespace);
         let there = api.get_opt(&name).await?;
-        let uid = self.agent.uid();
         if let Some(there) = &there
-            && !there
-                .owner_references()
-                .iter()
-                .any(|owner| Some(&owner.uid) == uid.as_ref())
+            && !secret::is_owned_by(there, &*self.agent)
         {
             let message = format!(
                 "The agent's old texts are to be kept in Secret {name}, which exists and is not this Agent's, and nothing is overwritten before. Delete it if nobody needs it; this Agent goes on by itself."
@@ -234,36 +227,12 @@ impl Visit<'_> {
             api.patch(&name, &PatchParams::default(), &Patch::Merge(patch))
                 .await
         } else {
-            let secret = self.secret(&name, missing);
+            let secret = secret::owned(&*self.agent, &name, missing);
             api.create(&PostParams::default(), &secret).await
         };
         written.map_err(ReconcileError::from)?;
         let (secret, is_new) = (name, true);
         Ok(Some(Kept { secret, is_new }))
-    }
-
-    fn secret(&self, name: &str, data: BTreeMap<String, ByteString>) -> Secret {
-        Secret {
-            metadata: ObjectMeta {
-                name: Some(name.to_owned()),
-                namespace: self.agent.namespace(),
-                labels: Some(BTreeMap::from([(
-                    "app.kubernetes.io/managed-by".to_owned(),
-                    FIELD_MANAGER.to_owned(),
-                )])),
-                // Without `blockOwnerDeletion`, which takes rights on the Agent's finalizers in some clusters.
-                owner_references: self.agent.owner_ref(&()).map(|owner| {
-                    vec![OwnerReference {
-                        controller: Some(true),
-                        ..owner
-                    }]
-                }),
-                ..ObjectMeta::default()
-            },
-            type_: Some("Opaque".to_owned()),
-            data: Some(data),
-            ..Secret::default()
-        }
     }
 
     /// These keys of the entry or, of an adopted agent, those among them that are ours.

@@ -18,7 +18,7 @@ use crate::{
         obstacles::{self, Obstacle},
         runner::ReconcileError,
     },
-    gateway::{self, CallError, Deleted, EntryWish, Link, WriteError, Writer},
+    gateway::{self, CallError, Deleted, EntryWish, Link, Observed, WriteError, Writer},
     plan::{agent as plan, mark, render::FileName},
 };
 
@@ -280,6 +280,19 @@ impl Leave<'_> {
         Ok(stays.agent_id == self.place.agent_id && sharing.contains(&stays.gateway_uid))
     }
 
+    /// What is on the gateway from now on. A document that cannot be read says nothing about who is in it.
+    pub(super) async fn look(&self) -> Result<Arc<Observed>, ReconcileError> {
+        let now = Some(Instant::now());
+        let observed = self.context.pool.observe(&self.place.gateway_uid, now);
+        let observed = observed.await?;
+        if observed.config.valid {
+            return Ok(observed);
+        }
+        let message = "the config document is broken".to_owned();
+        let issues = observed.config.issues.clone();
+        Err(WriteError::ConfigInvalid { message, issues }.into())
+    }
+
     /// Whether what stands there can be ours: a claim that the gateway never confirmed may never have been used, and somebody else may have
     /// made an agent of that id since, or have taken over the same one.
     async fn is_there_by_us(&self, link: &Link) -> Result<bool, ReconcileError> {
@@ -287,15 +300,7 @@ impl Leave<'_> {
         if !plan::is_in_doubt(place) {
             return Ok(true);
         }
-        let now = Some(Instant::now());
-        let observed = context.pool.observe(&place.gateway_uid, now).await?;
-        if !observed.config.valid {
-            return Err(WriteError::ConfigInvalid {
-                message: "the config document is broken".to_owned(),
-                issues: observed.config.issues.clone(),
-            }
-            .into());
-        }
+        let observed = self.look().await?;
         let entry = observed.config.agent(&place.agent_id);
         let own = text::mark(self.agent, context);
         if entry.is_none() {

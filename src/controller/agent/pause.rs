@@ -7,7 +7,6 @@ use std::{
 
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::{
     api::{
@@ -176,15 +175,7 @@ impl Leave<'_> {
         else {
             return Ok(());
         };
-        let now = Some(Instant::now());
-        let observed = context.pool.observe(&place.gateway_uid, now).await?;
-        if !observed.config.valid {
-            return Err(WriteError::ConfigInvalid {
-                message: "the config document is broken".to_owned(),
-                issues: observed.config.issues.clone(),
-            }
-            .into());
-        }
+        let observed = self.look().await?;
         let Some(there) = observed.config.entry(&place.agent_id) else {
             return Ok(());
         };

@@ -9,12 +9,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     api::core::v1::Secret,
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{
     Api, Resource, ResourceExt,
-    api::{ObjectMeta, Patch, PatchParams, PostParams},
+    api::{Patch, PatchParams, PostParams},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -22,7 +21,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{
         Agent,
-        annotation::{FIELD_MANAGER, MINTED_AT, MINTED_FOR},
+        annotation::{MINTED_AT, MINTED_FOR},
         condition::{Judgement, TOKEN_READY},
         heartbeat::parse_every,
         reason::Reason,
@@ -34,6 +33,7 @@ use crate::{
         runner::Next,
     },
     gateway::{CallError, Class},
+    kube::secret,
     plan::{
         names,
         once::Once,
@@ -65,7 +65,7 @@ impl Visit<'_> {
         let name = name.unwrap_or_else(|| secret_name(&self.agent));
         let stored = secrets(&self.agent, self.context).get_opt(&name).await?;
         let secret = match stored {
-            Some(secret) if owns(&self.agent, &secret) => Some(secret),
+            Some(secret) if secret::is_owned_by(&secret, &*self.agent) => Some(secret),
             Some(secret) if self.owned_before(&secret) => {
                 let message = format!(
                     "Secret {name} is of an Agent of this name that was deleted, and is about to go with it."
@@ -241,27 +241,13 @@ impl Visit<'_> {
             });
             self.patch_secret(&stored.name_any(), &patch).await?
         } else {
-            let managed = (
-                "app.kubernetes.io/managed-by".to_owned(),
-                FIELD_MANAGER.to_owned(),
-            );
-            let mut annotations = BTreeMap::from([(MINTED_AT.to_owned(), now())]);
+            let data = BTreeMap::from([(TOKEN.to_owned(), bytes(&token))]);
+            let mut secret = secret::owned(&*self.agent, name, data);
+            let annotations = secret.annotations_mut();
+            annotations.insert(MINTED_AT.to_owned(), now());
             if let Value::String(asked_for) = asked_for {
                 annotations.insert(MINTED_FOR.to_owned(), asked_for);
             }
-            let secret = Secret {
-                metadata: ObjectMeta {
-                    name: Some(name.to_owned()),
-                    namespace: Some(namespace),
-                    labels: Some(BTreeMap::from([managed])),
-                    annotations: Some(annotations),
-                    owner_references: self.owner().map(|owner| vec![owner]),
-                    ..ObjectMeta::default()
-                },
-                type_: Some("Opaque".to_owned()),
-                data: Some(BTreeMap::from([(TOKEN.to_owned(), bytes(&token))])),
-                ..Secret::default()
-            };
             secrets(&self.agent, self.context)
                 .create(&PostParams::default(), &secret)
                 .await?
@@ -290,14 +276,6 @@ impl Visit<'_> {
         })
     }
 
-    fn owner(&self) -> Option<OwnerReference> {
-        // Without `blockOwnerDeletion`, which takes rights on the Agent's finalizers in some clusters.
-        self.agent.owner_ref(&()).map(|owner| OwnerReference {
-            controller: Some(true),
-            ..owner
-        })
-    }
-
     async fn patch_secret(
         &self,
         name: &str,
@@ -315,7 +293,7 @@ pub(super) async fn recall(agent: &Agent, context: &Context) -> Result<(), kube:
     let name = name.and_then(|status| status.token_secret_name.clone());
     let name = name.unwrap_or_else(|| secret_name(agent));
     let secret = secrets(agent, context).get_opt(&name).await?;
-    let token = secret.filter(|secret| owns(agent, secret));
+    let token = secret.filter(|secret| secret::is_owned_by(secret, agent));
     let token = token.as_ref().and_then(read);
     let valid = token.iter().flat_map(Token::all);
     context.directory.add_tokens(&presence::key(agent), valid);
@@ -346,11 +324,4 @@ fn secret_name(agent: &Agent) -> String {
 fn secrets(agent: &Agent, context: &Context) -> Api<Secret> {
     let namespace = agent.namespace().unwrap_or_default();
     Api::namespaced(context.clients.request.clone(), &namespace)
-}
-
-/// Whether the Secret is this Agent's.
-fn owns(agent: &Agent, secret: &Secret) -> bool {
-    let uid = agent.uid();
-    let owners = secret.owner_references();
-    owners.iter().any(|owner| Some(&owner.uid) == uid.as_ref())
 }

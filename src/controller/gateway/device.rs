@@ -3,23 +3,22 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{
-    ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference,
-};
+use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
-    Resource, ResourceExt,
-    api::{ObjectMeta, Patch, PatchParams, PostParams},
+    ResourceExt,
+    api::{Patch, PatchParams, PostParams},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use crate::{
-    api::{Gateway, annotation::FIELD_MANAGER, reason::Reason},
+    api::{Gateway, reason::Reason},
     controller::{context::Context, runner::ReconcileError},
     gateway::{
         Device, LinkState,
         device::{DeviceError, same_token},
     },
+    kube::secret::owned,
     plan::{gateway::SecretProblem, names},
 };
 
@@ -118,29 +117,9 @@ async fn create(
     if let Some(token) = device.token() {
         data.insert(TOKEN.to_owned(), bytes(token));
     }
-    let secret = Secret {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            namespace: gateway.namespace(),
-            labels: Some(BTreeMap::from([(
-                "app.kubernetes.io/managed-by".to_owned(),
-                FIELD_MANAGER.to_owned(),
-            )])),
-            // Without `blockOwnerDeletion`, which takes rights on the Gateway's finalizers in some clusters.
-            owner_references: gateway.owner_ref(&()).map(|owner| {
-                vec![OwnerReference {
-                    controller: Some(true),
-                    ..owner
-                }]
-            }),
-            ..ObjectMeta::default()
-        },
-        type_: Some("Opaque".to_owned()),
-        data: Some(data),
-        ..Secret::default()
-    };
+    let stored = owned(gateway, name, data);
     match secret::api(gateway, context)
-        .create(&PostParams::default(), &secret)
+        .create(&PostParams::default(), &stored)
         .await
     {
         Ok(_) => Ok(Ok(device)),
@@ -162,6 +141,8 @@ fn secret_name(gateway: &Gateway) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kube::Resource as _;
+
     use super::*;
 
     fn gateway(name: &str) -> Gateway {
