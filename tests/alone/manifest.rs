@@ -5,6 +5,10 @@ use std::ops::Range;
 /// Name of the Gateway of every team.
 pub(crate) const GATEWAY: &str = "main";
 
+/// Time between two heartbeats in every team. The gateway chooses when in it an agent beats: so long that no beat comes while a test counts,
+/// and less than the 24 days that its timers hold.
+pub(crate) const EVERY: &str = "240h";
+
 /// A namespace with a Gateway that reaches `url`, and its Secret.
 pub(crate) fn team(namespace: &str, url: &str, token: &str) -> String {
     format!(
@@ -20,7 +24,7 @@ metadata: {{name: {GATEWAY}, namespace: {namespace}}}
 spec:
   url: {url}
   auth: {{tokenSecretRef: {{name: openclaw, key: token}}}}
-  heartbeat: {{every: 30m, target: none}}
+  heartbeat: {{every: {EVERY}, target: none}}
 ",
         self::namespace(namespace)
     )

@@ -15,7 +15,7 @@ use crate::{
         wait::until_true,
     },
     life::callers::token_in,
-    manifest::{GATEWAY, together},
+    manifest::{EVERY, GATEWAY, together},
     world::{PATIENCE, World, alone, is_ready, say},
 };
 
@@ -126,7 +126,8 @@ fn a_fleet_that_beats_costs_the_api_server_nothing_but_its_first_beats() {
         world.start_operator(&["--resync-interval=5s"]).await;
         team(world, "beats").await;
         let names: Vec<_> = (0..AGENTS).map(|n| format!("a{n}")).collect();
-        let beating = heartbeat("10m", "Count the sheep.");
+        // No beat comes by itself.
+        let beating = heartbeat(EVERY, "Count the sheep.");
         let manifests: Vec<_> = names
             .iter()
             .map(|name| agent("beats", name, ON_GATEWAY, &beating))
