@@ -8,9 +8,10 @@
 //! - [`kube`]: how we talk to Kubernetes.
 //! - [`controller`]: the shell: gather, plan, execute, status.
 //! - [`server`]: HTTP for probes and metrics, and the API that agents call.
-//! - [`presence`] and [`metrics`]: what server and controller share.
+//! - [`presence`] and [`metrics`]: what server and controller share. [`unwind`]: panics, caught and told.
 //!
-//! Arrows: api <- plan <- controller -> kube, gateway; server -> kube, gateway, plan. `gateway`, `kube` and `plan` do not know each other.
+//! Arrows: api <- plan <- controller -> gateway, kube, server; kube -> api; server -> api, plan. `gateway`, `kube` and `plan` do not know each
+//! other. `tests/architecture.rs` holds the code to this.
 
 pub mod api;
 pub mod cli;

@@ -1,4 +1,9 @@
-//! The shell: gather, plan, execute, status. One file per kind, one runner around all of them.
+//! The shell: gather, plan, execute, status.
+//!
+//! - One room a kind: `gateway`, `board`, `agent`; `owned` for the Agents that the first two declare.
+//! - What drives them: `watch` fills the `world`, which puts objects into a `queue`; the `runner` is around every reconcile, and
+//!   `report` tells on the object itself what none of them could.
+//! - What they share: the `context`, with the `obstacles` and the `journal`; `presence` has Agents looked at that came or fell silent.
 //!
 //! No rule about what should happen stands here; that is `plan`. No wire format either; that is `gateway` and `kube`.
 

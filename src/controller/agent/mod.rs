@@ -1,9 +1,12 @@
 //! Agents: gather, plan, execute, status.
 //!
-//! `visit` leads through a pass: `accept` looks at other objects, `text` renders, `own` proves or claims ownership
-//! (`adopt` takes over what was there before), `rounds` plans and executes
-//! (reading with `observe`, writing with `execute`), `outcome` judges, `status` writes. `pause` takes the place of all this while a pause lasts; `moves` and `end` take the agent
-//! off gateways (by `leave`) that it has left, or that it is on when its Agent is deleted.
+//! `visit` leads through a pass, and the others each hold a part of it:
+//! - `accept` looks at other objects, `token` at the Secret, `text` renders.
+//! - `own` proves or claims ownership; `adopt` takes over what was there before.
+//! - `rounds` plans and executes, reading with `observe` and writing with `execute`.
+//! - `life` keeps the session and wakes, `online` tells of signs of life, `outcome` judges, `status` writes.
+//! - `pause` takes the place of all this while a pause lasts.
+//! - `moves` and `end` take the agent off gateways (by `leave`) that it has left, or that it is on when its Agent is deleted.
 
 mod accept;
 mod adopt;
