@@ -63,14 +63,12 @@ pub(super) fn heard(context: &Context, gateway_uid: &str, agent_id: &str) {
                 && place.state.is_confirmed()
         });
         if is_there {
-            context.directory.presence().seen(&key(&agent), now);
+            context
+                .directory
+                .presence()
+                .seen(&AgentKey::of(&agent), now);
         }
     }
-}
-
-/// The Agent as the tables of presence and tokens name it.
-pub(super) fn key(agent: &Agent) -> AgentKey {
-    AgentKey::of(agent)
 }
 
 fn reference(agent: &AgentKey) -> ObjectRef<Agent> {

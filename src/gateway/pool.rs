@@ -253,13 +253,10 @@ impl Pool {
         self.inner.events.subscribe()
     }
 
-    /// All keys, `key` included, whose links reach the same gateway process; only `key` while its own link is not up.
+    /// All keys, `key` included, whose links reach the same gateway process; only `key` while it has no link that is up.
     #[must_use]
     pub fn siblings(&self, key: &str) -> Vec<String> {
-        let Some(slot) = self.inner.slots.get(key) else {
-            return Vec::new();
-        };
-        match slot.boot() {
+        match self.inner.slots.get(key).and_then(|slot| slot.boot()) {
             None => vec![key.to_owned()],
             Some(boot) => self
                 .inner

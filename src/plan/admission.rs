@@ -1,6 +1,6 @@
 //! Whether an Agent may be on its gateway at all, and which of several wins an id. Pure look at other objects; the gateway is not asked.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Deref};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{
@@ -73,12 +73,12 @@ pub fn gateway_of(agent: &Agent, board: Option<&Board>) -> Result<GatewayName, R
 /// Whether an object in `namespace` (with `labels`) may use the Gateway it means.
 ///
 /// Across namespaces "not there" and "not allowed" read the same, so that nobody learns what exists elsewhere.
-pub fn admit<'a>(
+pub fn admit<G: Deref<Target = Gateway>>(
     wanted: &GatewayName,
-    gateway: Option<&'a Gateway>,
+    gateway: Option<G>,
     namespace: &str,
     labels: Option<&BTreeMap<String, String>>,
-) -> Result<&'a Gateway, Refusal> {
+) -> Result<G, Refusal> {
     if wanted.namespace == namespace {
         let gateway = gateway.ok_or_else(|| {
             Refusal::new(
@@ -265,10 +265,11 @@ mod tests {
     fn across_namespaces_not_there_and_not_allowed_read_the_same() {
         let closed = gateway(NamespacesFrom::Same, None);
         let not_allowed = admit(&wanted(), Some(&closed), "red", None).unwrap_err();
-        let not_there = admit(&wanted(), None, "red", None).unwrap_err();
+        let nobody: Option<&Gateway> = None;
+        let not_there = admit(&wanted(), nobody, "red", None).unwrap_err();
         assert_eq!(not_allowed, not_there);
         assert_eq!(
-            admit(&wanted(), None, "infra", None).unwrap_err().reason,
+            admit(&wanted(), nobody, "infra", None).unwrap_err().reason,
             Reason::GatewayNotFound
         );
     }

@@ -8,7 +8,7 @@ use crate::api::{
 };
 
 /// Shortest time without a sign of life after which an agent counts as offline.
-const SHORTEST: SignedDuration = SignedDuration::from_mins(5);
+pub const SHORTEST: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is known of an agent's signs of life.
 #[derive(Clone, Copy, Debug)]

@@ -23,7 +23,7 @@ use secrecy::{ExposeSecret, SecretString};
 use minijinja::{Environment, Error, ErrorKind, Template, UndefinedBehavior, Value};
 
 pub use context::{BoardContext, BoardRules, Context, IdentityContext, UserContext};
-pub use file::{FileName, Policy, Source, UnknownName, Wanted};
+pub use file::{FileName, Policy, Source, Wanted};
 pub use problem::{Problem, RenderError, Text};
 
 use super::mark::Mark;

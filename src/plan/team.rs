@@ -21,7 +21,7 @@ use crate::api::{
     reason::Reason,
     reference::{BoardRef, ConfigMapKeyRef},
 };
-use crate::plan::{admission::Refusal, names, seats};
+use crate::plan::{admission::Refusal, names, owned, seats};
 
 /// The file that a lead may write.
 pub const SOUL: &str = "SOUL.md";
@@ -45,8 +45,8 @@ pub struct Newcomer {
 #[must_use]
 pub fn is_reserved<'a>(name: &str, boards: impl IntoIterator<Item = &'a Board>) -> bool {
     boards.into_iter().any(|board| {
-        name == names::derived(&board.name_any(), "lead")
-            || name == names::derived(&board.spec.gateway_ref.name, "main")
+        name == owned::name_of(&board.name_any(), Role::Lead)
+            || name == owned::name_of(&board.spec.gateway_ref.name, Role::Main)
     })
 }
 

@@ -68,8 +68,7 @@ pub(super) fn accept_id(agent: &Agent, context: &Context) -> Result<Accepted, Re
             ),
         });
     }
-    let mut sharing = context.pool.siblings(&accepted.gateway_uid);
-    sharing.push(accepted.gateway_uid.clone());
+    let sharing = context.pool.siblings(&accepted.gateway_uid);
     let id = &accepted.agent_id;
     let own = admission::rank(agent, &sharing, id);
     let rivals = context.world.agents_with_id(id);
@@ -93,18 +92,12 @@ pub(super) fn resolve(agent: &Agent, world: &World) -> Result<Accepted, Refusal>
         .as_ref()
         .and_then(|board| world.board(board, &namespace));
     let gateway_name = admission::gateway_of(agent, board.as_deref())?;
-    let gateway = world.gateway(&gateway_name);
-    admission::admit(
+    let gateway = admission::admit(
         &gateway_name,
-        gateway.as_deref(),
+        world.gateway(&gateway_name),
         &namespace,
         world.labels(&namespace).as_ref(),
     )?;
-    // `admit` has just proved that it is there.
-    let gateway = gateway.ok_or_else(|| Refusal {
-        reason: Reason::GatewayNotFound,
-        message: String::new(),
-    })?;
     let agent_id = admission::id_of(agent, &gateway_name)?;
     let gateway_uid = gateway.uid().unwrap_or_default();
     Ok(Accepted {

@@ -18,8 +18,6 @@ pub(super) struct Executed {
     pub(super) conflict: bool,
     /// Names of what was put back after somebody else had changed it.
     pub(super) corrected: Vec<String>,
-    /// How many writes were confirmed.
-    pub(super) written: usize,
 }
 
 impl Executed {
@@ -27,7 +25,6 @@ impl Executed {
     pub(super) fn add(&mut self, other: Self) {
         self.conflict |= other.conflict;
         self.corrected.extend(other.corrected);
-        self.written += other.written;
     }
 }
 
@@ -50,7 +47,6 @@ pub(super) async fn execute(
     for (file, outcome) in outcomes.await {
         match outcome {
             Ok(Confirmed { what, cause, name }) => {
-                executed.written += 1;
                 if cause == Cause::Drift {
                     executed.corrected.push(name);
                 }

@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Texts {
     wanted: Vec<Wanted>,
-    checklist: Option<Source>,
+    checklist: Source,
     tail: Tail,
     /// Those that come from a ConfigMap with templates, and whose it is.
     replaced: BTreeMap<Text, String>,
@@ -99,7 +99,7 @@ pub(super) async fn gather(
     let checklist = checklist.map_or_else(|| built_in(Text::Checklist), Source::Verbatim);
     Ok(Ok(Texts {
         wanted,
-        checklist: Some(checklist),
+        checklist,
         replaced: origins,
         tail: Tail {
             api: api_part,
@@ -184,7 +184,7 @@ impl Texts {
     pub(super) fn render(&self, facts: &Facts, context: &Context) -> Result<Workspace, Judgement> {
         context
             .renderer
-            .render(facts, &self.wanted, self.checklist.as_ref(), &self.tail)
+            .render(facts, &self.wanted, Some(&self.checklist), &self.tail)
             .map_err(|error| {
                 let too_large = error.problems().iter().all(|problem| {
                     matches!(

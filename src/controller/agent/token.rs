@@ -29,7 +29,6 @@ use crate::{
     controller::{
         agent::visit::{Stop, Target, Visit},
         context::Context,
-        presence,
         runner::Next,
     },
     gateway::{CallError, Class},
@@ -55,7 +54,7 @@ const LEAVING_WAIT: Duration = Duration::from_secs(1);
 impl Visit<'_> {
     /// The Agent as the tables of presence and tokens name it.
     pub(super) fn key(&self) -> AgentKey {
-        presence::key(&self.agent)
+        AgentKey::of(&self.agent)
     }
 
     /// Reads the Agent's tokens, and mints what is missing or due. `None` while nothing may be minted and there is none.
@@ -296,7 +295,7 @@ pub(super) async fn recall(agent: &Agent, context: &Context) -> Result<(), kube:
     let token = secret.filter(|secret| secret::is_owned_by(secret, agent));
     let token = token.as_ref().and_then(read);
     let valid = token.iter().flat_map(Token::all);
-    context.directory.add_tokens(&presence::key(agent), valid);
+    context.directory.add_tokens(&AgentKey::of(agent), valid);
     Ok(())
 }
 

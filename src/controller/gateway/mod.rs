@@ -139,8 +139,7 @@ async fn release_kept(
 ) -> Result<Option<Released>, ReconcileError> {
     let uid = gateway.uid().unwrap_or_default();
     let kept = kept_heartbeats(gateway, context);
-    let mut sharing = context.pool.siblings(&uid);
-    sharing.push(uid.clone());
+    let sharing = context.pool.siblings(&uid);
     if kept.is_empty()
         || sharing
             .iter()
@@ -175,22 +174,18 @@ fn name_of(gateway: &Gateway) -> GatewayName {
 
 /// How many Agents wait for the end of the pause that the Gateway is under.
 fn pending(gateway: &Gateway, context: &Context) -> Option<usize> {
-    let mut agents: HashSet<_> = context
-        .world
-        .agents_on(&name_of(gateway))
-        .into_iter()
-        .collect();
-    agents.extend(context.world.claims_on(&gateway.uid().unwrap_or_default()));
+    if !gateway.spec.paused {
+        return None;
+    }
+    let (world, uid) = (&context.world, gateway.uid().unwrap_or_default());
+    let mut agents: HashSet<_> = world.agents_on(&name_of(gateway)).into_iter().collect();
+    agents.extend(world.claims_on(&uid));
     let waits = |agent: &Agent| {
         let pending = agent.status.as_ref().map(|status| &status.pending);
         agent.metadata.deletion_timestamp.is_some() || pending.is_some_and(|it| !it.is_empty())
     };
-    gateway.spec.paused.then(|| {
-        let agents = agents
-            .iter()
-            .filter_map(|agent| context.world.agents.get(agent));
-        agents.filter(|agent| waits(agent)).count()
-    })
+    let agents = agents.iter().filter_map(|agent| world.agents.get(agent));
+    Some(agents.filter(|agent| waits(agent)).count())
 }
 
 /// Writes the status if it says something else than before.

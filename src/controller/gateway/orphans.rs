@@ -38,7 +38,7 @@ pub(super) async fn look(
     if !observed.config.valid {
         return Ok(None);
     }
-    let sharing = sharing(&uid, context);
+    let sharing = context.pool.siblings(&uid);
     let entries = observed.config.entries();
     let ids = entries.into_iter().flat_map(|entries| entries.keys());
     let unclaimed: Vec<String> = ids
@@ -117,7 +117,7 @@ pub(super) fn known(
     context: &Context,
 ) -> Option<Vec<Orphan>> {
     let uid = gateway.uid().unwrap_or_default();
-    let sharing = sharing(&uid, context);
+    let sharing = context.pool.siblings(&uid);
     let mut orphans = found.or_else(|| context.orphans(&uid))?;
     orphans.retain(|orphan| !is_claimed(&orphan.agent_id, &sharing, context));
     Some(orphans)
@@ -141,12 +141,6 @@ pub(super) fn report(
     }
     let ids = orphans.iter().map(|orphan| orphan.agent_id.clone());
     status.orphaned_agents = ids.take(MOST_LISTED).collect();
-}
-
-fn sharing(uid: &str, context: &Context) -> Vec<String> {
-    let mut sharing = context.pool.siblings(uid);
-    sharing.push(uid.to_owned());
-    sharing
 }
 
 fn is_claimed(agent_id: &str, sharing: &[String], context: &Context) -> bool {

@@ -1,9 +1,6 @@
 //! The workspace files of an agent: which names there are, where a text comes from, and what becomes of it once written.
 
 use std::fmt;
-use std::str::FromStr;
-
-use thiserror::Error;
 
 use crate::api::agent::Role;
 
@@ -74,24 +71,6 @@ impl fmt::Display for FileName {
         f.write_str(self.as_str())
     }
 }
-
-impl FromStr for FileName {
-    type Err = UnknownName;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|name| name.as_str() == text)
-            .ok_or_else(|| UnknownName(text.to_owned()))
-    }
-}
-
-/// A file name that the gateway does not take.
-#[derive(Debug, Error, PartialEq, Eq)]
-#[error(
-    "{0:?} is not a workspace file of an OpenClaw agent; use one of AGENTS.md, SOUL.md, IDENTITY.md, USER.md, BOOTSTRAP.md, MEMORY.md"
-)]
-pub struct UnknownName(String);
 
 /// What becomes of a file once it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

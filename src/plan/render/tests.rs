@@ -255,14 +255,3 @@ fn an_ignored_file_is_neither_rendered_nor_written() {
         .collect();
     assert_eq!(names, ["AGENTS.md", "IDENTITY.md", "USER.md", "MEMORY.md"]);
 }
-
-#[test]
-fn file_names_are_those_of_the_gateway_and_no_others() {
-    for name in FileName::ALL {
-        assert_eq!(name.as_str().parse(), Ok(name));
-    }
-    for name in ["TOOLS.md", "agents.md", "memory/x.md", "../SOUL.md", ""] {
-        let error = name.parse::<FileName>().unwrap_err().to_string();
-        assert!(error.contains("use one of AGENTS.md"), "{error}");
-    }
-}

@@ -41,7 +41,7 @@ pub use limit::{Limits, Rate};
 
 use crate::{
     metrics::Metrics,
-    plan::agent_api::{Operation, ROOT},
+    plan::agent_api::{Operation, ROOT, TOKEN_HEADER},
     unwind::{self, Caught},
 };
 use added::Added;
@@ -170,11 +170,8 @@ async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -
     let began = Instant::now();
     let id = new_id();
     request.extensions_mut().insert(RequestId(id.clone()));
-    let given = [
-        header::AUTHORIZATION,
-        HeaderName::from_static("x-agent-token"),
-    ]
-    .map(|name| request.headers().get(name).cloned());
+    let given = [header::AUTHORIZATION.as_str(), TOKEN_HEADER]
+        .map(|name| request.headers().get(name).cloned());
     let mut response = match unwind::catch(next.run(request)).await {
         Ok(response) => response,
         Err(Caught(place)) => {

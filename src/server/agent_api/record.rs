@@ -1,7 +1,7 @@
 //! What is told of an Agent and of a Board. Pure.
 
 use ::kube::ResourceExt;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 
 use super::types::{BoardRecord, Member, Ready, Record};
 use crate::{
@@ -9,11 +9,8 @@ use crate::{
         Agent, Board,
         condition::{self, PAUSED, READY, Status},
     },
-    plan::seats::display_name,
+    plan::{presence::SHORTEST, seats::display_name, wake::whole_seconds},
 };
-
-/// How long a sign of life counts whatever the status says: the shortest time after which an agent is judged to be offline.
-const FRESH: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is known of an agent's life.
 #[derive(Clone, Copy, Debug)]
@@ -97,10 +94,10 @@ fn ready(agent: &Agent) -> Ready {
     )
 }
 
-/// A sign of life tells before the status does.
+/// A sign of life tells before the status does, for as long as no agent is judged to be offline.
 fn online(agent: &Agent, life: Life) -> Option<bool> {
     let since = life.last.map(|last| life.now.duration_since(last));
-    if since.is_some_and(|since| since < FRESH) {
+    if since.is_some_and(|since| since < SHORTEST) {
         return Some(true);
     }
     let conditions = &agent.status.as_ref()?.conditions;
@@ -116,7 +113,5 @@ fn online(agent: &Agent, life: Life) -> Option<bool> {
 
 /// In whole seconds: more would only be noise.
 fn told(at: Timestamp) -> String {
-    Timestamp::from_second(at.as_second())
-        .unwrap_or(at)
-        .to_string()
+    whole_seconds(at).to_string()
 }

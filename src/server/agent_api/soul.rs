@@ -1,7 +1,7 @@
 //! The SOUL.md of agents that a lead added: the text stands in a ConfigMap that the Agent owns and names in its `spec.files`.
 
 use ::kube::{
-    Api as Kube, ResourceExt,
+    Api as Kube, Resource, ResourceExt,
     api::{Patch, PatchParams},
 };
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -39,8 +39,8 @@ pub(super) async fn set(caller: Caller, name: String, sent: Vec<u8>) -> Answer {
     store(&caller, &there, &wanted).await?;
     if !is_taken_from_there {
         let applied = json!({
-            "apiVersion": "mission.openclaw.dev/v1alpha1",
-            "kind": "Agent",
+            "apiVersion": Agent::api_version(&()),
+            "kind": Agent::kind(&()),
             "metadata": { "name": name, "uid": there.uid() },
             "spec": { "files": [team::soul_file(&name)] },
         });
