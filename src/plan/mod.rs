@@ -4,7 +4,7 @@
 //!   (agents that were there before), [`mark`] (whose one is), [`orphans`] (whose Agent is gone).
 //! - What it is to be: [`desired`] (one spec out of three layers), [`replacement`] (texts of Boards and Gateways), [`render`] (files),
 //!   [`entry`] (its part of the config document), [`agent_id`], [`names`], [`owned`] (leads and mains as Boards and Gateways declare them).
-//! - What to do for it: [`agent`] (the plan itself), [`files`], [`places`] (where it is, and moves), [`leave`] (how long an end may take),
+//! - What to do for it: [`agent`] (the plan itself), [`files`], [`places`] (where it is, and moves),
 //!   [`token`], [`wake`], [`once`] (values that act once), [`pause`].
 //! - What is said of it: [`presence`], [`gateway`].
 //! - What it can do itself: [`agent_api`] (the calls, and how its files tell of them), [`team`] (what a lead's calls bring about).
