@@ -12,7 +12,9 @@ use tokio::time::Instant;
 
 use crate::{
     api::Gateway,
-    controller::{journal::StatusJournal, obstacles::Obstacles, world::World},
+    controller::{
+        config_maps::TextsByAgent, journal::StatusJournal, obstacles::Obstacles, world::World,
+    },
     gateway::{LinkState, Pool},
     kube::{client::Clients, events::Events},
     metrics::Metrics,
@@ -48,6 +50,8 @@ pub(super) struct Context {
     pub agent_api_url: Option<String>,
     /// What keeps objects from going on.
     pub obstacles: Obstacles,
+    /// What the texts of Agents were taken from.
+    pub texts: TextsByAgent,
     journals: Mutex<HashMap<String, Arc<StatusJournal>>>,
     readmitted: Mutex<HashMap<String, String>>,
     asks: Mutex<HashMap<String, String>>,
@@ -97,6 +101,7 @@ impl Context {
             directory,
             agent_api_url,
             obstacles: Obstacles::default(),
+            texts: TextsByAgent::default(),
             journals: Mutex::default(),
             readmitted: Mutex::default(),
             asks: Mutex::default(),
@@ -223,6 +228,7 @@ impl Context {
     /// Forgets an Agent that is gone.
     pub(super) fn forget_agent(&self, uid: &str) {
         self.obstacles.forget(uid);
+        self.texts.forget(uid);
         self.directory.forget(uid);
         self.directory.presence().forget(uid);
         for map in [&self.asks, &self.readmitted, &self.sent] {

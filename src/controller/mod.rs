@@ -3,12 +3,14 @@
 //! - One room a kind: `gateway`, `board`, `agent`; `owned` for the Agents that the first two declare.
 //! - What drives them: `watch` fills the `world`, which puts objects into a `queue`; the `runner` is around every reconcile, and
 //!   `report` tells on the object itself what none of them could.
-//! - What they share: the `context`, with the `obstacles` and the `journal`; `presence` has Agents looked at that came or fell silent.
+//! - What they share: the `context`, with the `obstacles` and the `journal`; `presence` has Agents looked at that came or fell silent,
+//!   `config_maps` those whose texts have changed.
 //!
 //! No rule about what should happen stands here; that is `plan`. No wire format either; that is `gateway` and `kube`.
 
 mod agent;
 mod board;
+mod config_maps;
 mod context;
 mod gateway;
 mod journal;
@@ -108,6 +110,7 @@ pub async fn run(
         gateways: Queue::new(settings.concurrency),
         boards: Queue::new(settings.concurrency),
         agents: Queue::new(settings.concurrency),
+        config_maps: Queue::new(1),
     };
     let writers = Writers::default();
     let world = Arc::new(World::new(&writers, queues.clone()));
@@ -151,6 +154,14 @@ pub async fn run(
         agents_of_board: Arc::new(move |namespace, name| known.agents_of_board(namespace, name)),
         client: context.clients.request.clone(),
     });
+    tokio::spawn(
+        watches
+            .clone()
+            .run_until_cancelled_owned(config_maps::follow(
+                Arc::clone(&context),
+                queues.config_maps,
+            )),
+    );
     tokio::spawn(watches.run_until_cancelled_owned(presence::follow(Arc::clone(&context), turned)));
     readiness.set_ready();
     tracing::info!(

@@ -51,6 +51,11 @@ impl<K: Hash + Eq + Clone, V: Hash + Eq + Clone> Index<K, V> {
         }
     }
 
+    /// Whether any object mentions `key`.
+    pub fn has(&self, key: &K) -> bool {
+        self.forward.contains_key(key)
+    }
+
     /// The objects that mention `key`, in no order.
     pub fn get(&self, key: &K) -> Vec<V> {
         self.forward
@@ -70,7 +75,8 @@ mod tests {
         index.set(&"a", ["x", "y"]);
         index.set(&"b", ["y"]);
         index.set(&"a", ["z"]);
-        assert!(index.get(&"x").is_empty());
+        assert!(index.get(&"x").is_empty() && !index.has(&"x"));
+        assert!(index.has(&"y"));
         assert_eq!(index.get(&"y"), ["b"]);
         assert_eq!(index.get(&"z"), ["a"]);
         index.remove(&"a");

@@ -2,7 +2,8 @@
 //!
 //! - Whether an agent may be there: [`admission`] (references and ids), [`seats`] (who has which place on a Board or Gateway), [`adoption`]
 //!   (agents that were there before), [`mark`] (whose one is), [`orphans`] (whose Agent is gone).
-//! - What it is to be: [`desired`] (one spec out of three layers), [`replacement`] (texts of Boards and Gateways), [`render`] (files),
+//! - What it is to be: [`desired`] (one spec out of three layers), [`replacement`] (texts of Boards and Gateways), [`sources`] (where in ConfigMaps
+//!   its texts stand), [`render`] (files),
 //!   [`entry`] (its part of the config document), [`agent_id`], [`names`], [`owned`] (leads and mains as Boards and Gateways declare them).
 //! - What to do for it: [`agent`] (the plan itself), [`files`], [`places`] (where it is, and moves),
 //!   [`token`], [`wake`], [`once`] (values that act once), [`pause`].
@@ -31,6 +32,7 @@ pub mod render;
 pub mod replacement;
 pub mod retry;
 pub mod seats;
+pub mod sources;
 pub mod team;
 pub mod token;
 pub mod wake;

@@ -1,9 +1,10 @@
 //! Texts of a ConfigMap that take the place of built-in templates: under which keys they are looked for, and which one wins. Pure.
 
-use std::collections::BTreeMap;
-
 use crate::api::{Board, Gateway, agent::Role};
-use crate::plan::render::{FileName, Text};
+use crate::plan::{
+    render::Text,
+    sources::{Data, MapName, Sources},
+};
 
 /// Key of the heartbeat checklist: the file that it was in before it got its place with the heartbeat.
 const CHECKLIST: &str = "HEARTBEAT.md";
@@ -42,37 +43,34 @@ pub fn maps(board: Option<&Board>, gateway: &Gateway) -> Vec<TemplatesMap> {
         .collect()
 }
 
-/// The text that takes the place of the built-in one, and the place of its ConfigMap among `data`, which has those of [`maps`] in
-/// their order. In each the key with the role, `lead.SOUL.md`, goes before the one without, `SOUL.md`.
-#[must_use]
-pub fn find<'a>(
-    text: Text,
-    role: Role,
-    data: impl IntoIterator<Item = Option<&'a BTreeMap<String, String>>>,
-) -> Option<(usize, &'a str)> {
+/// The keys under which the text that takes the place of the built-in one is looked for in a ConfigMap: the one with the role,
+/// `lead.SOUL.md`, goes before the one without, `SOUL.md`.
+fn keys(text: Text, role: Role) -> [String; 2] {
     let name = match text {
         Text::File(name) => name.as_str(),
         Text::Checklist => CHECKLIST,
     };
-    let keys = [
+    [
         format!("{}.{name}", role.as_str().to_lowercase()),
         name.to_owned(),
-    ];
-    data.into_iter().enumerate().find_map(|(place, data)| {
-        let text = keys.iter().find_map(|key| data?.get(key))?;
-        Some((place, text.as_str()))
-    })
+    ]
 }
 
-/// Every text that has a built-in template.
+/// The text that takes the place of the built-in one, and the place of its ConfigMap among `maps`, which are those of [`maps`] in their order
+/// with what they hold. Every look-up is noted in `sources`.
 #[must_use]
-pub fn replaceable() -> Vec<Text> {
-    FileName::ALL
-        .into_iter()
-        .filter(|name| name.has_built_in())
-        .map(Text::File)
-        .chain([Text::Checklist])
-        .collect()
+pub fn find<'a>(
+    text: Text,
+    role: Role,
+    maps: &'a [(MapName, Data)],
+    sources: &mut Sources,
+) -> Option<(usize, &'a str)> {
+    let keys = keys(text, role);
+    maps.iter().enumerate().find_map(|(place, (map, data))| {
+        let mut found = keys.iter();
+        let text = found.find_map(|key| sources.look_up(map, key, data))?;
+        Some((place, text))
+    })
 }
 
 #[cfg(test)]
@@ -82,20 +80,33 @@ mod tests {
         BoardSpec, GatewaySpec,
         reference::{ConfigMapRef, Templates},
     };
+    use crate::plan::render::FileName;
 
     const SOUL: Text = Text::File(FileName::Soul);
 
-    fn data<const N: usize>(texts: [(&str, &str); N]) -> BTreeMap<String, String> {
-        texts
-            .map(|(key, text)| (key.to_owned(), text.to_owned()))
-            .into()
+    /// A ConfigMap of this name that holds these texts.
+    fn map<const N: usize>(name: &str, texts: [(&str, &str); N]) -> (MapName, Data) {
+        let texts = texts.map(|(key, text)| (key.to_owned(), text.to_owned()));
+        (("team".to_owned(), name.to_owned()), texts.into())
+    }
+
+    fn found(text: Text, role: Role, maps: &[(MapName, Data)]) -> Option<(usize, &str)> {
+        find(text, role, maps, &mut Sources::default())
     }
 
     #[test]
     fn the_nearest_wins_and_in_it_the_key_with_the_role() {
-        let board = data([("SOUL.md", "board"), ("lead.HEARTBEAT.md", "beat")]);
-        let gateway = data([("lead.SOUL.md", "gateway lead"), ("worker.USER.md", "user")]);
-        let of = |text, role| find(text, role, [Some(&board), Some(&gateway)]);
+        let maps = [
+            map(
+                "board",
+                [("SOUL.md", "board"), ("lead.HEARTBEAT.md", "beat")],
+            ),
+            map(
+                "gateway",
+                [("lead.SOUL.md", "gateway lead"), ("worker.USER.md", "user")],
+            ),
+        ];
+        let of = |text, role| found(text, role, &maps);
         assert_eq!(of(SOUL, Role::Lead), Some((0, "board")));
         assert_eq!(of(Text::Checklist, Role::Lead), Some((0, "beat")));
         assert_eq!(of(Text::Checklist, Role::Worker), None);
@@ -103,11 +114,44 @@ mod tests {
         assert_eq!(of(user, Role::Worker), Some((1, "user")));
         assert_eq!(of(user, Role::Main), None);
 
-        let board = data([("SOUL.md", "all"), ("lead.SOUL.md", "lead")]);
-        let of = |role| find(SOUL, role, [Some(&board)]);
+        let board = [map("board", [("SOUL.md", "all"), ("lead.SOUL.md", "lead")])];
+        let of = |role| found(SOUL, role, &board);
         assert_eq!(of(Role::Lead), Some((0, "lead")));
         assert_eq!(of(Role::Worker), Some((0, "all")));
-        assert_eq!(find(SOUL, Role::Worker, [None, None]), None);
+        assert_eq!(found(SOUL, Role::Worker, &[]), None);
+    }
+
+    #[test]
+    fn what_is_looked_for_is_noted_up_to_where_it_is_found() {
+        let maps = [
+            map("board", [("SOUL.md", "board")]),
+            map("gateway", [("SOUL.md", "gateway")]),
+        ];
+        let mut sources = Sources::default();
+        assert!(find(SOUL, Role::Worker, &maps, &mut sources).is_some());
+        let now = |texts: &[(&str, &str)]| -> Data {
+            let texts = texts.iter();
+            texts
+                .map(|(key, text)| ((*key).to_owned(), (*text).to_owned()))
+                .collect()
+        };
+        let [(board, _), (gateway, _)] = &maps;
+        for (map, texts, differ) in [
+            (
+                board,
+                now(&[("SOUL.md", "board"), ("lead.SOUL.md", "new")]),
+                false,
+            ),
+            (
+                board,
+                now(&[("SOUL.md", "board"), ("worker.SOUL.md", "new")]),
+                true,
+            ),
+            (board, now(&[("SOUL.md", "new")]), true),
+            (gateway, now(&[]), false),
+        ] {
+            assert_eq!(sources.differ(map, &texts), differ, "{texts:?}");
+        }
     }
 
     #[test]

@@ -68,11 +68,18 @@ fn templates_of_board_and_gateway_replace_built_in_texts_key_by_key_and_role_by_
         // A change reaches those that use the key; a mistake is told by whose it is, and nothing is sent.
         texts(&team, "house", house("{{ agent_name }} of the new house.")).await;
         file_is(&soul(&clerk), |text| text == "clerk of the new house.\n").await;
+        let reached = team.event("main", "Normal", "TextsChanged").await;
+        assert!(
+            reached.starts_with("Texts in ConfigMap house have changed that 1 Agent uses:"),
+            "{reached}"
+        );
         assert_eq!(read(&soul(&loner)), "My own.");
         assert_eq!(read(&soul(&lead)), "desk-lead leads.\n");
         texts(&team, "house", house("{{ agent_nam }}")).await;
         let said = team
-            .told::<Agent>("clerk", "FilesSynced", "False", "TemplateError")
+            .told::<Agent>("clerk", "FilesSynced", "False", "TextSourceError")
+            .await;
+        team.told::<Agent>("clerk", "Reconciling", "True", "TextSourceError")
             .await;
         assert!(said.contains("SOUL.md line 1"), "{said}");
         assert!(
@@ -81,5 +88,8 @@ fn templates_of_board_and_gateway_replace_built_in_texts_key_by_key_and_role_by_
         );
         assert_eq!(read(&soul(&clerk)), "clerk of the new house.\n");
         team.ready::<Agent>("loner").await;
+        texts(&team, "house", house("{{ agent_name }} is back.")).await;
+        file_is(&soul(&clerk), |text| text == "clerk is back.\n").await;
+        team.ready::<Agent>("clerk").await;
     });
 }

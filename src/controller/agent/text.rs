@@ -8,8 +8,8 @@ use secrecy::SecretString;
 
 use crate::{
     api::{
-        Agent,
-        condition::{FILES_SYNCED, Judgement},
+        Agent, AgentStatus,
+        condition::{self, FILES_SYNCED, Judgement},
         reason::Reason,
         reference::ConfigMapKeyRef,
     },
@@ -19,10 +19,11 @@ use crate::{
         mark::Mark,
         render::{Context as Facts, FileName, Problem, Source, Tail, Text, Wanted, Workspace},
         replacement::{self, TemplatesMap},
+        sources::{self, Data, MapName, Sources},
     },
 };
 
-/// The sources of all texts, with nothing left to look up.
+/// All texts, with nothing left to look up.
 #[derive(Debug)]
 pub(super) struct Texts {
     wanted: Vec<Wanted>,
@@ -30,6 +31,8 @@ pub(super) struct Texts {
     tail: Tail,
     /// Those that come from a ConfigMap with templates, and whose it is.
     replaced: BTreeMap<Text, String>,
+    /// Those that stand in other objects than the Agent.
+    elsewhere: BTreeSet<Text>,
 }
 
 /// The mark of this Agent in its AGENTS.md.
@@ -49,41 +52,47 @@ pub(super) async fn gather(
     api_part: Option<SecretString>,
     context: &Context,
 ) -> Result<Result<Texts, Judgement>, ReconcileError> {
-    let replacements = match replacements(agent, maps, context).await? {
-        Ok(replacements) => replacements,
+    let uid = agent.uid().unwrap_or_default();
+    // A change that comes while they are read is one that this Agent has not seen.
+    context.texts.forget(&uid);
+    let templates = match templates(agent, maps, context).await? {
+        Ok(templates) => templates,
         Err(judgement) => return Ok(Err(judgement)),
     };
-    let replaced = |text| {
-        let (map, source) = replacements.get(&text)?;
-        Some((Source::Template(source.clone()), map))
+    let (mut sources, mut replaced, mut elsewhere) =
+        (Sources::default(), BTreeMap::new(), BTreeSet::new());
+    let mut built_in = |text, sources: &mut Sources| {
+        let found = replacement::find(text, agent.spec.role, &templates, sources);
+        let Some((place, source)) = found else {
+            return Source::BuiltIn;
+        };
+        replaced.extend(maps.get(place).map(|map| (text, map.named_by.clone())));
+        Source::Template(source.to_owned())
     };
-    let mut origins = BTreeMap::new();
-    let mut built_in = |text| match replaced(text) {
-        Some((source, named_by)) => {
-            origins.insert(text, named_by.clone());
-            source
-        }
-        None => Source::BuiltIn,
-    };
-    let api = Api::<ConfigMap>::namespaced(
-        context.clients.request.clone(),
-        &agent.namespace().unwrap_or_default(),
-    );
-    let mut read: BTreeMap<&str, Option<ConfigMap>> = BTreeMap::new();
+    let namespace = agent.namespace().unwrap_or_default();
+    let api = Api::<ConfigMap>::namespaced(context.clients.request.clone(), &namespace);
+    let mut read: BTreeMap<&str, Option<Data>> = BTreeMap::new();
     let mut wanted = Vec::new();
     for file in &desired.files {
+        let text = Text::File(file.name);
         let source = match &file.source {
-            DesiredSource::Text(Source::BuiltIn) => built_in(Text::File(file.name)),
-            DesiredSource::Text(source) => source.clone(),
+            DesiredSource::Text(Source::BuiltIn) => built_in(text, &mut sources),
+            DesiredSource::Text(source) => {
+                if !is_own(agent, file.name) {
+                    elsewhere.insert(text);
+                }
+                source.clone()
+            }
             DesiredSource::ConfigMap(reference) => {
                 if !read.contains_key(reference.name.as_str()) {
-                    read.insert(&reference.name, api.get_opt(&reference.name).await?);
+                    let map = api.get_opt(&reference.name).await?;
+                    read.insert(&reference.name, map.map(|map| map.data.unwrap_or_default()));
                 }
-                match text_of(
-                    file.name,
-                    reference,
-                    read.get(reference.name.as_str()).and_then(Option::as_ref),
-                ) {
+                let map = (namespace.clone(), reference.name.clone());
+                let data = read.get(reference.name.as_str()).and_then(Option::as_ref);
+                let found = data.map(|data| sources.look_up(&map, &reference.key, data));
+                elsewhere.insert(text);
+                match text_of(file.name, reference, found) {
                     Ok(text) => Source::Verbatim(text),
                     Err(judgement) => return Ok(Err(judgement)),
                 }
@@ -95,12 +104,23 @@ pub(super) async fn gather(
             policy: file.policy,
         });
     }
-    let checklist = desired.heartbeat.checklist.clone();
-    let checklist = checklist.map_or_else(|| built_in(Text::Checklist), Source::Verbatim);
+    let checklist = match desired.heartbeat.checklist.clone() {
+        Some(checklist) => {
+            let own = agent.spec.heartbeat.as_ref();
+            if own.is_none_or(|own| own.checklist.is_none()) {
+                elsewhere.insert(Text::Checklist);
+            }
+            Source::Verbatim(checklist)
+        }
+        None => built_in(Text::Checklist, &mut sources),
+    };
+    elsewhere.extend(replaced.keys());
+    context.texts.remember(uid, sources);
     Ok(Ok(Texts {
         wanted,
         checklist,
-        replaced: origins,
+        replaced,
+        elsewhere,
         tail: Tail {
             api: api_part,
             mark: desired.marked.then(|| mark(agent, context)),
@@ -108,29 +128,46 @@ pub(super) async fn gather(
     }))
 }
 
-/// The templates that take the place of built-in ones, and who names their ConfigMaps.
-async fn replacements(
+/// Whether the status says that texts are missing or cannot be used.
+pub(super) fn is_refused(status: &AgentStatus) -> bool {
+    let said = condition::find(&status.conditions, FILES_SYNCED);
+    let reason = said.and_then(|said| Reason::parse(&said.reason));
+    matches!(
+        reason,
+        Some(
+            Reason::ConfigMapNotFound
+                | Reason::ConfigMapKeyMissing
+                | Reason::TextSourceError
+                | Reason::TemplateError
+                | Reason::FileTooLarge
+        )
+    )
+}
+
+/// Whether the text of the file stands in the Agent's own spec.
+fn is_own(agent: &Agent, name: FileName) -> bool {
+    let mut own = agent.spec.files.iter();
+    own.any(|file| {
+        file.name == name.as_str() && (file.content.is_some() || file.template.is_some())
+    })
+}
+
+/// What the ConfigMaps with templates hold.
+async fn templates(
     agent: &Agent,
     maps: &[TemplatesMap],
     context: &Context,
-) -> Result<Result<BTreeMap<Text, (String, String)>, Judgement>, ReconcileError> {
+) -> Result<Result<Vec<(MapName, Data)>, Judgement>, ReconcileError> {
     let mut read = Vec::new();
     for map in maps {
         let api = Api::<ConfigMap>::namespaced(context.clients.request.clone(), &map.namespace);
-        match api.get_opt(&map.name).await? {
-            Some(config_map) => read.push(config_map.data.unwrap_or_default()),
-            None => return Ok(Err(no_templates(agent, map))),
-        }
+        let Some(there) = api.get_opt(&map.name).await? else {
+            return Ok(Err(no_templates(agent, map)));
+        };
+        let name = (map.namespace.clone(), map.name.clone());
+        read.push((name, there.data.unwrap_or_default()));
     }
-    let find = |text| {
-        let (place, source) = replacement::find(text, agent.spec.role, read.iter().map(Some))?;
-        let named_by = &maps.get(place)?.named_by;
-        Some((text, (named_by.clone(), source.to_owned())))
-    };
-    Ok(Ok(replacement::replaceable()
-        .into_iter()
-        .filter_map(find)
-        .collect()))
+    Ok(Ok(read))
 }
 
 /// Says that a ConfigMap with templates is missing. One of another namespace is not named.
@@ -149,34 +186,27 @@ fn no_templates(agent: &Agent, map: &TemplatesMap) -> Judgement {
     )
 }
 
+/// The text under the key: `found` in the ConfigMap, where that is there.
 fn text_of(
     file: FileName,
     reference: &ConfigMapKeyRef,
-    config_map: Option<&ConfigMap>,
+    found: Option<Option<&str>>,
 ) -> Result<String, Judgement> {
     let ConfigMapKeyRef { name, key } = reference;
-    let missing = |reason, what: String| {
-        Judgement::fails(
-            FILES_SYNCED,
-            reason,
-            format!(
-                "{file}: {what} Nothing was sent; this Agent goes on by itself once it is there."
-            ),
-        )
-    };
-    let config_map = config_map.ok_or_else(|| {
-        missing(
-            Reason::ConfigMapNotFound,
-            format!("ConfigMap {name} does not exist in this namespace."),
-        )
-    })?;
-    let text = config_map.data.as_ref().and_then(|data| data.get(key));
-    text.cloned().ok_or_else(|| {
-        missing(
+    let (reason, what) = match found {
+        Some(Some(text)) => return Ok(text.to_owned()),
+        Some(None) => (
             Reason::ConfigMapKeyMissing,
             format!("ConfigMap {name} has no text under key {key:?}."),
-        )
-    })
+        ),
+        None => (
+            Reason::ConfigMapNotFound,
+            format!("ConfigMap {name} does not exist in this namespace."),
+        ),
+    };
+    let message =
+        format!("{file}: {what} Nothing was sent; this Agent goes on by itself once it is there.");
+    Err(Judgement::fails(FILES_SYNCED, reason, message))
 }
 
 impl Texts {
@@ -186,17 +216,7 @@ impl Texts {
             .renderer
             .render(facts, &self.wanted, Some(&self.checklist), &self.tail)
             .map_err(|error| {
-                let too_large = error.problems().iter().all(|problem| {
-                    matches!(
-                        problem,
-                        Problem::FileTooLarge { .. } | Problem::TotalTooLarge { .. }
-                    )
-                });
-                let reason = if too_large {
-                    Reason::FileTooLarge
-                } else {
-                    Reason::TemplateError
-                };
+                let reason = sources::reason(error.problems(), &self.elsewhere);
                 let from = self.origins_of(error.problems());
                 Judgement::fails(
                     FILES_SYNCED,

@@ -281,6 +281,11 @@ impl<'a> Visit<'a> {
         let workspace = texts
             .render(&desired.context, self.context)
             .map_err(|judgement| self.stop(judgement))?;
+        if text::is_refused(&self.status) {
+            // Whatever keeps the files from being written now, it is not the texts any more.
+            let message = "The texts can be used now; the files are not confirmed yet.";
+            self.judge(Judgement::unknown(FILES_SYNCED, Reason::Pending, message));
+        }
         Ok(Declared {
             keys: self.own_part(&accepted, entry::keys(&desired)),
             accepted,

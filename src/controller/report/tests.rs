@@ -60,6 +60,7 @@ fn reporter(server: &Server, writers: &Writers) -> (Reporter, Events, Arc<World>
         gateways: Queue::new(1),
         boards: Queue::new(1),
         agents: Queue::new(1),
+        config_maps: Queue::new(1),
     };
     let world = Arc::new(World::new(writers, queues));
     let events = Events::start(server.client());

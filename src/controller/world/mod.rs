@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{
     ResourceExt,
     core::PartialObjectMeta,
@@ -72,6 +72,8 @@ pub(in crate::controller) struct Queues {
     pub boards: Queue<ObjectRef<Board>>,
     /// Agents to reconcile.
     pub agents: Queue<ObjectRef<Agent>>,
+    /// ConfigMaps with texts that have changed.
+    pub config_maps: Queue<ObjectRef<ConfigMap>>,
 }
 
 impl World {
@@ -229,6 +231,19 @@ impl World {
     ) {
         for agent in agents {
             self.queues.agents.push(&agent, Rank::Ordinary);
+        }
+    }
+
+    /// Reconciles Agents, one after the other with this time between two.
+    pub(in crate::controller) fn touch_agents_spaced<'a>(
+        &self,
+        agents: impl IntoIterator<Item = &'a ObjectRef<Agent>>,
+        spacing: Duration,
+    ) {
+        let mut wait = Duration::ZERO;
+        for agent in agents {
+            self.queues.agents.push_within(agent, wait);
+            wait += spacing;
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Namespace and name of an object whose kind the context tells.
-pub(super) type Key = (String, String);
+pub(in crate::controller) type Key = (String, String);
 
 /// Who mentions whom.
 #[derive(Debug, Default)]
@@ -29,6 +29,13 @@ pub(super) struct References {
 }
 
 impl References {
+    /// Whether anybody names this ConfigMap.
+    pub(super) fn is_named(&self, config_map: &Key) -> bool {
+        self.agents_of_config_map.has(config_map)
+            || self.boards_of_config_map.has(config_map)
+            || self.gateways_of_config_map.has(config_map)
+    }
+
     /// Takes in what a Board mentions.
     pub(super) fn set_board(&mut self, board: &Board) {
         let reference = ObjectRef::from_obj(board);

@@ -1,17 +1,17 @@
 //! Who has to be reconciled when an object changes. The caches hold the change already when it comes here.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Resource, ResourceExt, core::PartialObjectMeta, runtime::reflector::ObjectRef};
 
 use super::{
     World,
-    references::{ids, key, key_of},
+    references::{Key, ids, key, key_of},
 };
 use crate::{
     api::{Agent, Board, Gateway, agent::Role, condition, reference::GatewayName},
-    controller::queue::Rank,
+    controller::{config_maps::Users, queue::Rank},
     kube::cache::Change,
     plan::{
         admission, owned,
@@ -253,7 +253,7 @@ impl World {
         }
     }
 
-    /// Takes a change of a ConfigMap in.
+    /// Takes a change of a ConfigMap in: where somebody names it, it is looked up who uses what has changed in it.
     pub(in crate::controller) fn config_map_changed<K: Resource<DynamicType = ()>>(
         &self,
         change: &Change<K>,
@@ -272,30 +272,42 @@ impl World {
             Change::Invalid(_) => return,
         };
         let key = key(&**config_map);
-        let gateways = self.references().gateways_of_config_map.get(&key);
-        let through_gateways = gateways.iter().flat_map(|gateway| {
-            let (namespace, name) = key_of(gateway);
-            self.agents_on(&GatewayName { name, namespace })
-        });
-        let mut agents: HashSet<_> = through_gateways.collect();
-        {
+        if self.references().is_named(&key) {
+            let (namespace, name) = key;
+            let config_map = ObjectRef::new(&name).within(&namespace);
+            self.queues.config_maps.push(&config_map, Rank::Ordinary);
+        }
+    }
+
+    /// Those whose texts may stand in this ConfigMap: through Gateways, through Boards, and by themselves.
+    pub(in crate::controller) fn users_of_config_map(&self, key: &Key) -> Vec<Users> {
+        let (gateways, boards, agents) = {
             let references = self.references();
-            let boards = references.boards_of_config_map.get(&key);
-            let through_boards = boards
-                .iter()
-                .flat_map(|board| references.agents_of_board.get(&key_of(board)));
-            agents.extend(references.agents_of_config_map.get(&key));
-            agents.extend(through_boards);
-        }
-        if !agents.is_empty() {
-            let (namespace, name) = &key;
-            tracing::info!(
-                config_map = format!("{namespace}/{name}"),
-                agents = agents.len(),
-                "a ConfigMap changed; the Agents that its texts may be for are compared"
-            );
-        }
-        self.touch_agents(agents);
+            (
+                references.gateways_of_config_map.get(key),
+                references.boards_of_config_map.get(key),
+                references.agents_of_config_map.get(key),
+            )
+        };
+        let gateways = gateways.iter().filter_map(|gateway| {
+            let (namespace, name) = key_of(gateway);
+            Some(Users {
+                owner: Some(self.gateways.get(gateway)?.object_ref(&())),
+                agents: self.agents_on(&GatewayName { name, namespace }),
+            })
+        });
+        let boards = boards.iter().filter_map(|board| {
+            let agents = self.references().agents_of_board.get(&key_of(board));
+            Some(Users {
+                owner: Some(self.boards.get(board)?.object_ref(&())),
+                agents,
+            })
+        });
+        let by_themselves = Users {
+            owner: None,
+            agents,
+        };
+        gateways.chain(boards).chain([by_themselves]).collect()
     }
 }
 

@@ -28,6 +28,7 @@ impl Bench {
             gateways: Queue::new(1),
             boards: Queue::new(1),
             agents: Queue::new(1),
+            config_maps: Queue::new(1),
         };
         let writers = Writers::default();
         let world = World::new(&writers, queues);
@@ -58,17 +59,19 @@ impl Bench {
         });
     }
 
-    /// What was put into the queues since the last look: `g:name`, `b:name`, `a:name`, sorted.
+    /// What was put into the queues since the last look: `g:name`, `b:name`, `a:name`, `c:name`, sorted.
     async fn touched(&mut self) -> Vec<String> {
         tokio::time::advance(COUNT_WITHIN).await;
         let queues = &self.world.queues;
         let gateways = std::iter::from_fn(|| queues.gateways.next().now_or_never());
         let boards = std::iter::from_fn(|| queues.boards.next().now_or_never());
         let agents = std::iter::from_fn(|| queues.agents.next().now_or_never());
+        let config_maps = std::iter::from_fn(|| queues.config_maps.next().now_or_never());
         let mut touched: Vec<String> = gateways
             .map(|turn| format!("g:{}", turn.object().name))
             .chain(boards.map(|turn| format!("b:{}", turn.object().name)))
             .chain(agents.map(|turn| format!("a:{}", turn.object().name)))
+            .chain(config_maps.map(|turn| format!("c:{}", turn.object().name)))
             .collect();
         touched.sort();
         touched
@@ -223,7 +226,38 @@ async fn a_config_map_reaches_the_agents_that_use_it_themselves_or_through_their
         after: Arc::new(config_map),
         listed: false,
     });
-    assert_eq!(bench.touched().await, ["a:b1", "a:r1", "a:r2"]);
+    assert_eq!(bench.touched().await, ["c:texts"]);
+    let users = bench
+        .world
+        .users_of_config_map(&("team".into(), "texts".into()));
+    let mut named: Vec<_> = users
+        .iter()
+        .flat_map(|users| {
+            let owner = users.owner.as_ref().and_then(|owner| owner.name.clone());
+            let agents = users.agents.iter();
+            agents.map(move |agent| (owner.clone(), agent.name.clone()))
+        })
+        .collect();
+    named.sort();
+    let of = |owner: Option<&str>, agent: &str| (owner.map(str::to_owned), agent.to_owned());
+    assert_eq!(
+        named,
+        [of(None, "b1"), of(Some("red"), "r1"), of(Some("red"), "r2")]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_config_map_that_nobody_names_is_not_looked_at() {
+    let mut bench = team().await;
+    bench.touched().await;
+    let config_map = k8s_openapi::api::core::v1::ConfigMap {
+        metadata: metadata("kube-root-ca.crt", 1),
+        ..Default::default()
+    };
+    bench
+        .world
+        .config_map_changed(&Change::Gone(Arc::new(config_map)));
+    assert!(bench.touched().await.is_empty());
 }
 
 /// Refused for want of a place on its Board.
