@@ -157,6 +157,9 @@ reasons! {
     ConfigMapNotFound => Progressing,
     /// The ConfigMap has no such key.
     ConfigMapKeyMissing => Progressing,
+    /// A text that stands in another object than the Agent (a ConfigMap, its Board, its Gateway) cannot be rendered or is too long. Heals when
+    /// that object is changed.
+    TextSourceError => Progressing,
     /// The gateway does not list the model; it may learn it later. Never part of Ready.
     ModelNotListed => Progressing,
     /// The gateway failed or was too busy; tried again.
@@ -186,9 +189,9 @@ reasons! {
     AdoptionTooLarge => Stalled,
     /// From another namespace an explicit `agentId` must begin with `<namespace>_`, and it is immutable.
     AgentIdNotAllowed => Stalled,
-    /// A template cannot be rendered. Templates stand in specs only, so only an edit heals it.
+    /// A template in the Agent's own spec cannot be rendered.
     TemplateError => Stalled,
-    /// A file, or all together, are longer than what the gateway puts before the model. Somebody must shorten a text.
+    /// A text of the Agent's own spec, or all of its texts together, are longer than what the gateway puts before the model.
     FileTooLarge => Stalled,
     /// The gateway refused what was declared.
     Rejected => Stalled,
@@ -223,7 +226,7 @@ mod tests {
         use Reason::{
             BoardNotFound, ConfigMapKeyMissing, ConfigMapNotFound, GatewayNotFound,
             GatewayNotReady, GatewayUnreachable, NotAllowed, SecretKeyMissing, SecretNotFound,
-            Unauthorized,
+            TextSourceError, Unauthorized,
         };
         for reason in [
             BoardNotFound,
@@ -235,6 +238,7 @@ mod tests {
             NotAllowed,
             SecretKeyMissing,
             SecretNotFound,
+            TextSourceError,
             Unauthorized,
         ] {
             assert_eq!(reason.class(), Class::Progressing, "{reason:?}");

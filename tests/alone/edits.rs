@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::{manifest::agent, world::alone};
+use crate::{
+    bed::api_proxy::{Moment, Point},
+    manifest::agent,
+    world::alone,
+};
 
 #[test]
 fn one_changed_field_costs_exactly_the_calls_that_it_needs() {
@@ -96,5 +100,31 @@ fn one_changed_field_costs_exactly_the_calls_that_it_needs() {
             .collect();
             assert_eq!(world.gateway_writes_since(&before), expected, "{field}");
         }
+    });
+}
+
+#[test]
+fn what_is_edited_during_a_pass_is_not_told_as_done_before_it_is() {
+    alone("meanwhile", async |world| {
+        let proxy = world.proxy_api_server();
+        world.start_operator(&[]).await;
+        world.apply_team("meanwhile").await;
+        let spec = agent("meanwhile", "one");
+        // The claim is the first that a pass writes of the status.
+        proxy.halt_at(Point {
+            which: Box::new(|call| call.verb == "patch" && call.resource == "agents/status"),
+            nth: 1,
+            moment: Moment::Before,
+        });
+        world.apply(&spec).await;
+        proxy.halted().await;
+        let changed = spec.replace("displayName: Agent one", "displayName: Another");
+        world.apply(&changed).await;
+        proxy.resume();
+        world.agents_ready(1).await;
+        assert_eq!(
+            world.our_entries().await["meanwhile_one"]["name"],
+            "Another"
+        );
     });
 }

@@ -220,7 +220,7 @@ impl ConditionSet {
     ///
     /// Afterwards every condition of the kind is there, in a fixed order, and no other. One that was never judged is `Unknown`
     /// with reason Pending; one that was judged before and is not judged now stays as it is, with the generation it was judged at,
-    /// and counts for Ready only if that is `generation`. A judgement of type [`READY`] takes the place of the derived one
+    /// and says something about Ready only if that is `generation`: neither that it holds nor why it does not. A judgement of type [`READY`] takes the place of the derived one
     /// (an object that is being deleted says so there).
     pub fn merge(
         self,
@@ -302,12 +302,12 @@ fn missing(
             format!("{type_} is not judged yet for the newest change."),
         )
     };
+    let condition = condition.filter(|it| it.observed_generation == generation);
     let Some(condition) = condition else {
         return Some(pending());
     };
     let status = match condition.status.as_str() {
-        "True" if condition.observed_generation == generation => return None,
-        "True" => return Some(pending()),
+        "True" => return None,
         "False" => Status::False,
         _ => Status::Unknown,
     };

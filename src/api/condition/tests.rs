@@ -157,6 +157,23 @@ fn what_held_for_an_older_generation_does_not_make_the_new_one_ready() {
 }
 
 #[test]
+fn what_failed_at_an_older_generation_does_not_stall_the_new_one() {
+    let mut judgements = all_hold(AGENT);
+    judgements.retain(|judgement| judgement.type_ != FILES_SYNCED);
+    judgements.push(Judgement::fails(
+        FILES_SYNCED,
+        Reason::TemplateError,
+        "SOUL.md line 1",
+    ));
+    let mut conditions = merged(AGENT, judgements);
+    assert_eq!(short(&conditions, STALLED), pair("True", "TemplateError"));
+    let accepted = Judgement::holds(ACCEPTED, Reason::Accepted, "");
+    AGENT.merge(&mut conditions, vec![accepted], Some(2), at(9));
+    assert_eq!(short(&conditions, READY), pair("Unknown", "Pending"));
+    assert_eq!(short(&conditions, STALLED), pair("False", "Pending"));
+}
+
+#[test]
 fn a_given_ready_takes_the_place_of_the_derived_one() {
     let mut judgements = all_hold(AGENT);
     judgements.push(Judgement::fails(

@@ -33,9 +33,19 @@ impl Visit<'_> {
         Stop::Judged(Next::Change)
     }
 
-    pub(super) fn now_is(&mut self, agent: Agent) {
+    /// Takes the object as it was written. What somebody has declared since this pass began is for the next one: this pass goes on with what
+    /// it has looked at, and says nothing of any other generation.
+    pub(super) fn now_is(&mut self, written: Agent) {
+        let written = Arc::new(written);
+        self.context.world.latest_agents.remember(&written);
+        let mut agent = Agent::clone(&written);
+        agent.spec.clone_from(&self.agent.spec);
+        agent.metadata.generation = self.agent.metadata.generation;
+        agent
+            .metadata
+            .annotations
+            .clone_from(&self.agent.metadata.annotations);
         self.agent = Arc::new(agent);
-        self.context.world.latest_agents.remember(&self.agent);
     }
 
     /// Whether the status before this pass says Ready for the present spec.
