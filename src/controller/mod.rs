@@ -23,7 +23,7 @@ mod runner;
 mod watch;
 mod world;
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{fmt::Debug, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future;
 use k8s_openapi::api::core::v1::Namespace;
@@ -197,16 +197,21 @@ pub async fn run(
             |object, context, turn| async move { agent::reconcile(object, &context, &turn).await },
         ),
     );
-    tokio::pin!(running);
+    drain(running, &stop).await;
+    Ok(())
+}
+
+/// Waits for the end of what runs: for ever, and for [`DRAIN`] once it is to stop.
+async fn drain<T>(running: impl Future<Output = T>, stop: &CancellationToken) {
+    let mut running = pin!(running);
     tokio::select! {
         _ = &mut running => {}
         () = stop.cancelled() => {
-            if tokio::time::timeout(DRAIN, &mut running).await.is_err() {
+            if tokio::time::timeout(DRAIN, running).await.is_err() {
                 tracing::warn!(seconds = DRAIN.as_secs(), "reconciles still ran at the end of the drain; they go on after the next start");
             }
         }
     }
-    Ok(())
 }
 
 /// What one controller is driven with.

@@ -88,13 +88,16 @@ pub(super) async fn gather(
                     let map = api.get_opt(&reference.name).await?;
                     read.insert(&reference.name, map.map(|map| map.data.unwrap_or_default()));
                 }
+                elsewhere.insert(text);
                 let map = (namespace.clone(), reference.name.clone());
                 let data = read.get(reference.name.as_str()).and_then(Option::as_ref);
-                let found = data.map(|data| sources.look_up(&map, &reference.key, data));
-                elsewhere.insert(text);
-                match text_of(file.name, reference, found) {
-                    Ok(text) => Source::Verbatim(text),
-                    Err(judgement) => return Ok(Err(judgement)),
+                let found = match data {
+                    Some(data) => sources.look_up(&map, &reference.key, data),
+                    None => return Ok(Err(no_config_map(file.name, reference))),
+                };
+                match found {
+                    Some(text) => Source::Verbatim(text.to_owned()),
+                    None => return Ok(Err(no_key(file.name, reference))),
                 }
             }
         };
@@ -186,27 +189,24 @@ fn no_templates(agent: &Agent, map: &TemplatesMap) -> Judgement {
     )
 }
 
-/// The text under the key: `found` in the ConfigMap, where that is there.
-fn text_of(
-    file: FileName,
-    reference: &ConfigMapKeyRef,
-    found: Option<Option<&str>>,
-) -> Result<String, Judgement> {
+fn no_config_map(file: FileName, reference: &ConfigMapKeyRef) -> Judgement {
+    let what = format!(
+        "ConfigMap {} does not exist in this namespace",
+        reference.name
+    );
+    no_text(Reason::ConfigMapNotFound, file, &what)
+}
+
+fn no_key(file: FileName, reference: &ConfigMapKeyRef) -> Judgement {
     let ConfigMapKeyRef { name, key } = reference;
-    let (reason, what) = match found {
-        Some(Some(text)) => return Ok(text.to_owned()),
-        Some(None) => (
-            Reason::ConfigMapKeyMissing,
-            format!("ConfigMap {name} has no text under key {key:?}."),
-        ),
-        None => (
-            Reason::ConfigMapNotFound,
-            format!("ConfigMap {name} does not exist in this namespace."),
-        ),
-    };
+    let what = format!("ConfigMap {name} has no text under key {key:?}");
+    no_text(Reason::ConfigMapKeyMissing, file, &what)
+}
+
+fn no_text(reason: Reason, file: FileName, what: &str) -> Judgement {
     let message =
-        format!("{file}: {what} Nothing was sent; this Agent goes on by itself once it is there.");
-    Err(Judgement::fails(FILES_SYNCED, reason, message))
+        format!("{file}: {what}. Nothing was sent; this Agent goes on by itself once it is there.");
+    Judgement::fails(FILES_SYNCED, reason, message)
 }
 
 impl Texts {
