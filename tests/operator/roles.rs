@@ -131,7 +131,7 @@ fn a_gateway_makes_its_main_agent_whose_user_file_is_enforced_and_which_goes_wit
         let mut spec = gateway_spec(&gateway.url());
         spec["mainAgent"] = json!({"displayName": "Concierge"});
         spec["user"] = json!({"name": "Ada Lovelace"});
-        team.apply_spec::<GatewayObject>("main", spec).await;
+        team.apply_spec::<GatewayObject>("main", spec.clone()).await;
         let main: Agent = team.ready("main-main").await;
         team.told::<GatewayObject>("main", "MainAgentReady", "True", "AgentReady")
             .await;
@@ -162,7 +162,31 @@ fn a_gateway_makes_its_main_agent_whose_user_file_is_enforced_and_which_goes_wit
             "{said}"
         );
 
+        // Taken out of the spec it goes, and the one that waited gets its place; one of its name that is a person's stays.
+        let mut without = gateway_spec(&gateway.url());
+        without["user"] = json!({"name": "Ada Lovelace"});
+        team.apply_spec::<GatewayObject>("main", without).await;
+        team.gone::<Agent>("main-main").await;
+        assert_eq!(entry(gateway, &id).await, json!(null));
+        team.ready::<Agent>("second").await;
         team.delete::<Agent>("second").await;
+        team.told::<GatewayObject>("main", "MainAgentReady", "True", "NotDeclared")
+            .await;
+        let theirs = json!({"gatewayRef": {"name": "main"}, "displayName": "Theirs"});
+        team.apply_spec::<Agent>("main-main", theirs).await;
+        let theirs: Agent = team.ready("main-main").await;
+        team.apply_spec::<GatewayObject>("main", spec).await;
+        let said = team
+            .told::<GatewayObject>("main", "MainAgentReady", "False", "NameTaken")
+            .await;
+        assert!(said.contains("Agent main-main exists"), "{said}");
+        let kept: Agent = team.ready("main-main").await;
+        assert_eq!((kept.uid(), &kept.spec), (theirs.uid(), &theirs.spec));
+
+        team.delete::<Agent>("main-main").await;
+        let made = |main: &Agent| !main.owner_references().is_empty() && is_ready(main);
+        team.until::<Agent>("main-main", "the Gateway's", made)
+            .await;
         team.delete::<GatewayObject>("main").await;
         team.gone::<Agent>("main-main").await;
         assert_eq!(entry(gateway, &id).await, json!(null));
