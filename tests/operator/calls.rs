@@ -4,14 +4,15 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use http_body_util::BodyExt as _;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
-    Api, Client, Config, ResourceExt,
+    Api, Client, Config, Resource, ResourceExt,
     api::{ListParams, Patch, PatchParams},
     config::{KubeConfigOptions, Kubeconfig},
     runtime::{reflector::store::Writer, watcher::Event},
 };
 use mission_operator::{
-    api::{Agent, Board, agent::Role, file::FileSpec},
+    api::{Agent, Board, agent::Role, annotation::CHANGE_REASON, file::FileSpec},
     metrics::Metrics,
     presence::{AgentKey, Presence},
     server::agent_api::{Directory, Objects, router},
@@ -20,9 +21,10 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::{
+    bed::wait::wait_for,
     gateways::{entry, read, shared},
     team::{Team, agent_id, file},
-    world::{file_is, run, world},
+    world::{PATIENCE, file_is, run, world},
 };
 
 /// The API beside the operator, with caches that are filled when the test says so.
@@ -57,6 +59,7 @@ impl Calls {
         directory.open(Objects {
             agents: agents.clone(),
             boards: calls.boards.as_reader(),
+            gateways: Writer::default().as_reader(),
             // The namespace has one Board and no Agent without it.
             agents_of_board: Arc::new(move |_, _| agents.state()),
             client,
@@ -143,6 +146,20 @@ fn what_a_lead_asks_for_comes_about_and_what_is_others_stays() {
                 file_is(&file(&agent, "SOUL.md"), |text| text == content).await;
             }
         }
+        // A reason is that of the text that it came with, however the ConfigMap was made.
+        let souls: Api<ConfigMap> = Api::namespaced(world().await.client.clone(), &team.namespace);
+        for name in ["poet", "plain"] {
+            let soul = json!({"content": "Without a reason.\n"});
+            let before = souls.get(&format!("{name}-soul")).await.unwrap();
+            assert_eq!(before.annotations()[CHANGE_REASON], "Verse is out.");
+            let (status, told) = calls
+                .call("PUT", &format!("/agents/{name}/soul"), soul)
+                .await;
+            assert_eq!(status, 202, "{told}");
+            let after = souls.get(&format!("{name}-soul")).await.unwrap();
+            assert_eq!(after.annotations().get(CHANGE_REASON), None);
+            assert_eq!(after.owner_references(), before.owner_references());
+        }
 
         // What people declared stays theirs.
         let soul = json!({"content": "Mine.\n"});
@@ -193,6 +210,29 @@ fn what_a_lead_asks_for_comes_about_and_what_is_others_stays() {
         assert_eq!(status, 202, "{told}");
         team.gone::<Agent>("poet").await;
         assert_eq!(entry(gateway, agent_id(&made)).await, json!(null));
+        // Another one under the name waits for the garbage collector to take the text of the first.
+        calls.refresh(&team).await;
+        let again = json!({"name": "poet", "soul": "Another.\n"});
+        let (status, told) = calls.call("POST", "/agents", again.clone()).await;
+        if status != 201 {
+            assert_eq!(
+                (status, &told["title"]),
+                (503, &json!("It is too early for this"))
+            );
+            wait_for(
+                souls,
+                "poet-soul",
+                "gone",
+                PATIENCE,
+                |soul: Option<&ConfigMap>| soul.is_none(),
+            )
+            .await
+            .unwrap();
+            let (status, told) = calls.call("POST", "/agents", again).await;
+            assert_eq!(status, 201, "{told}");
+        }
+        let made: Agent = team.ready("poet").await;
+        assert_eq!(read(&file(&made, "SOUL.md")), "Another.\n");
 
         // What a lead added goes with its Board; what a person applied does not.
         team.delete::<Board>("research").await;
@@ -206,5 +246,84 @@ fn what_a_lead_asks_for_comes_about_and_what_is_others_stays() {
                 .deletion_timestamp
                 .is_none()
         );
+    });
+}
+
+#[test]
+fn an_agent_that_a_lead_added_goes_with_the_board_that_it_is_on_now() {
+    run(async {
+        let team = Team::on(shared().await, "calls-move").await;
+        for (board, lead) in [
+            ("research", json!({"displayName": "Lead"})),
+            ("ops", Value::Null),
+        ] {
+            let mut spec = json!({"gatewayRef": {"name": "main"}});
+            if !lead.is_null() {
+                spec["lead"] = lead;
+            }
+            team.apply_spec::<Board>(board, spec).await;
+        }
+        let calls = Calls::of(&team, "research-lead").await;
+        let (status, told) = calls.call("POST", "/agents", json!({"name": "poet"})).await;
+        assert_eq!(status, 201, "{told}");
+        team.ready::<Agent>("poet").await;
+        let ops: Board = team.ready("ops").await;
+        let moved = json!({"boardRef": {"name": "ops"}});
+        team.patch_spec::<Agent>("poet", moved).await;
+        let is_moved = |agent: &Agent| {
+            let owners = agent.owner_references();
+            owners.len() == 1 && Some(&owners[0].uid) == ops.meta().uid.as_ref()
+        };
+        team.until("poet", "owned by ops", is_moved).await;
+        team.ready::<Agent>("poet").await;
+        team.delete::<Board>("research").await;
+        // The garbage collector was there.
+        team.gone::<Agent>("research-lead").await;
+        let poet: Agent = team.ready("poet").await;
+        assert_eq!(poet.metadata.deletion_timestamp, None);
+        team.delete::<Board>("ops").await;
+        team.gone::<Agent>("poet").await;
+    });
+}
+
+#[test]
+fn a_message_that_waits_for_the_end_of_a_pause_is_not_replaced_by_another() {
+    run(async {
+        let team = Team::on(shared().await, "calls-wake").await;
+        let board = json!({"gatewayRef": {"name": "main"}, "lead": {"displayName": "Lead"},
+            "agentDefaults": {"model": "fake/fake-1"}});
+        team.apply_spec::<Board>("research", board).await;
+        let analyst = json!({"boardRef": {"name": "research"}});
+        team.apply_spec::<Agent>("analyst", analyst).await;
+        team.ready::<Agent>("analyst").await;
+        let calls = Calls::of(&team, "research-lead").await;
+        team.patch_spec::<Agent>("analyst", json!({"paused": true}))
+            .await;
+        team.told::<Agent>("analyst", "Paused", "True", "Agent")
+            .await;
+        let wake = async |message: &str| {
+            let body = json!({"name": "analyst", "message": message});
+            calls.call("POST", "/wake", body).await
+        };
+        // The second as after an answer that was lost.
+        for (message, code) in [("First.", 202), ("First.", 202), ("Second.", 409)] {
+            let (status, told) = wake(message).await;
+            assert_eq!(status, code, "{told}");
+        }
+        team.patch_spec::<Agent>("analyst", json!({"paused": false}))
+            .await;
+        let told = async |wanted: &str| {
+            let is_told = |agent: &Agent| {
+                let status = agent.status.as_ref();
+                let wake = status.and_then(|status| status.wake.as_ref());
+                wake.is_some_and(|wake| wake.message.as_deref() == Some(wanted))
+            };
+            team.until("analyst", "woken with the message", is_told)
+                .await;
+        };
+        told("First.").await;
+        let (status, answer) = wake("Second.").await;
+        assert_eq!(status, 202, "{answer}");
+        told("Second.").await;
     });
 }
