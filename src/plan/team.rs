@@ -107,7 +107,7 @@ pub fn owners(agent: &Agent, board: Option<&Board>) -> Option<Vec<OwnerReference
     if !was_added_by_a_lead(agent) || board.is_some_and(is_going) {
         return None;
     }
-    let name = board.map(|board| board.name_any());
+    let name = board.map(ResourceExt::name_any);
     let is_left = |owner: &&OwnerReference| {
         owner.controller != Some(true)
             && owner.kind == Board::kind(&())

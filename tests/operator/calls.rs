@@ -146,20 +146,6 @@ fn what_a_lead_asks_for_comes_about_and_what_is_others_stays() {
                 file_is(&file(&agent, "SOUL.md"), |text| text == content).await;
             }
         }
-        // A reason is that of the text that it came with, however the ConfigMap was made.
-        let souls: Api<ConfigMap> = Api::namespaced(world().await.client.clone(), &team.namespace);
-        for name in ["poet", "plain"] {
-            let soul = json!({"content": "Without a reason.\n"});
-            let before = souls.get(&format!("{name}-soul")).await.unwrap();
-            assert_eq!(before.annotations()[CHANGE_REASON], "Verse is out.");
-            let (status, told) = calls
-                .call("PUT", &format!("/agents/{name}/soul"), soul)
-                .await;
-            assert_eq!(status, 202, "{told}");
-            let after = souls.get(&format!("{name}-soul")).await.unwrap();
-            assert_eq!(after.annotations().get(CHANGE_REASON), None);
-            assert_eq!(after.owner_references(), before.owner_references());
-        }
 
         // What people declared stays theirs.
         let soul = json!({"content": "Mine.\n"});
@@ -210,29 +196,6 @@ fn what_a_lead_asks_for_comes_about_and_what_is_others_stays() {
         assert_eq!(status, 202, "{told}");
         team.gone::<Agent>("poet").await;
         assert_eq!(entry(gateway, agent_id(&made)).await, json!(null));
-        // Another one under the name waits for the garbage collector to take the text of the first.
-        calls.refresh(&team).await;
-        let again = json!({"name": "poet", "soul": "Another.\n"});
-        let (status, told) = calls.call("POST", "/agents", again.clone()).await;
-        if status != 201 {
-            assert_eq!(
-                (status, &told["title"]),
-                (503, &json!("It is too early for this"))
-            );
-            wait_for(
-                souls,
-                "poet-soul",
-                "gone",
-                PATIENCE,
-                |soul: Option<&ConfigMap>| soul.is_none(),
-            )
-            .await
-            .unwrap();
-            let (status, told) = calls.call("POST", "/agents", again).await;
-            assert_eq!(status, 201, "{told}");
-        }
-        let made: Agent = team.ready("poet").await;
-        assert_eq!(read(&file(&made, "SOUL.md")), "Another.\n");
 
         // What a lead added goes with its Board; what a person applied does not.
         team.delete::<Board>("research").await;
@@ -246,6 +209,57 @@ fn what_a_lead_asks_for_comes_about_and_what_is_others_stays() {
                 .deletion_timestamp
                 .is_none()
         );
+    });
+}
+
+#[test]
+fn a_text_carries_its_own_reason_and_waits_for_the_one_of_an_agent_that_had_the_name() {
+    run(async {
+        let team = Team::on(shared().await, "calls-soul").await;
+        let board = json!({"gatewayRef": {"name": "main"}, "lead": {"displayName": "Lead"}});
+        team.apply_spec::<Board>("research", board).await;
+        let mut calls = Calls::of(&team, "research-lead").await;
+        let souls: Api<ConfigMap> = Api::namespaced(world().await.client.clone(), &team.namespace);
+        for body in [
+            json!({"name": "plain"}),
+            json!({"name": "poet", "soul": "Verse.\n"}),
+        ] {
+            let (status, told) = calls.call("POST", "/agents", body).await;
+            assert_eq!(status, 201, "{told}");
+        }
+        calls.refresh(&team).await;
+        // However the ConfigMap was made.
+        for name in ["plain", "poet"] {
+            let path = format!("/agents/{name}/soul");
+            let reason = "Verse is out.";
+            for reason in [Some(reason), Some(reason), None] {
+                let soul = json!({"content": "Prose.\n", "reason": reason});
+                let (status, told) = calls.call("PUT", &path, soul).await;
+                assert_eq!(status, 202, "{told}");
+                let stored = souls.get(&format!("{name}-soul")).await.unwrap();
+                let told = stored.annotations().get(CHANGE_REASON);
+                assert_eq!(told.map(String::as_str), reason);
+                assert_eq!(stored.owner_references()[0].name, name);
+            }
+        }
+
+        let (status, told) = calls.call("DELETE", "/agents/poet", json!({})).await;
+        assert_eq!(status, 202, "{told}");
+        team.gone::<Agent>("poet").await;
+        calls.refresh(&team).await;
+        let again = json!({"name": "poet", "soul": "Another.\n"});
+        let (status, told) = calls.call("POST", "/agents", again.clone()).await;
+        if status != 201 {
+            let early = json!("It is too early for this");
+            assert_eq!((status, &told["title"]), (503, &early));
+            let is_gone = |soul: Option<&ConfigMap>| soul.is_none();
+            let gone = wait_for(souls, "poet-soul", "gone", PATIENCE, is_gone).await;
+            gone.unwrap();
+            let (status, told) = calls.call("POST", "/agents", again).await;
+            assert_eq!(status, 201, "{told}");
+        }
+        let made: Agent = team.ready("poet").await;
+        assert_eq!(read(&file(&made, "SOUL.md")), "Another.\n");
     });
 }
 

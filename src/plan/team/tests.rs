@@ -250,7 +250,7 @@ fn an_agent_that_a_lead_added_goes_with_the_board_that_it_is_on() {
             owners(&with_owners(has.clone()), board),
             wanted,
             "{has} {:?}",
-            board.map(|board| board.name_any())
+            board.map(ResourceExt::name_any)
         );
     }
     let mut of_a_person = poet.clone();

@@ -101,9 +101,10 @@ async fn add(api: &Api, caller: &Caller, newcomer: &Newcomer) -> Result<Agent, P
         });
     }
     let mut place = api.added.keep(&agent, board, caller)?;
-    let soul = match newcomer.has_soul {
-        true => soul::there(caller, name).await?,
-        false => None,
+    let soul = if newcomer.has_soul {
+        soul::there(caller, name).await?
+    } else {
+        None
     };
     let made = if let Some(soul) = soul {
         let made = made_before(caller, newcomer).await?;

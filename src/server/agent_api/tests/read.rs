@@ -263,10 +263,9 @@ async fn a_body_that_is_wrong_is_told_with_the_place_in_it() {
         assert_eq!((told.status, told.problem()), (400, "bad-body"), "{body}");
     }
     let token = token("analyst");
-    let escaped: String = token
-        .chars()
-        .map(|c| format!("\\u{:04x}", u32::from(c)))
-        .collect();
+    let escaped = token.chars().fold(String::new(), |escaped, c| {
+        format!("{escaped}\\u{:04x}", u32::from(c))
+    });
     for body in [
         format!(r#"{{"status":"{token}"}}"#),
         format!(r#"{{"status":"It is {escaped}."}}"#),
@@ -315,11 +314,11 @@ async fn who_may_no_more_when_its_body_has_come_changes_nothing() {
         },
     ] {
         let mut world = World::new();
-        let (send, sent) = tokio::sync::oneshot::channel::<()>();
-        let (read, is_read) = tokio::sync::oneshot::channel::<()>();
+        let (rest, comes) = tokio::sync::oneshot::channel::<()>();
+        let (look, is_looked_for) = tokio::sync::oneshot::channel::<()>();
         let body = futures_util::stream::once(async move {
-            read.send(()).ok();
-            sent.await.ok();
+            look.send(()).ok();
+            comes.await.ok();
             Ok::<_, std::io::Error>(json!({"name": "late"}).to_string())
         });
         let request = request(CREATE)
@@ -327,9 +326,9 @@ async fn who_may_no_more_when_its_body_has_come_changes_nothing() {
             .body(Body::from_stream(body))
             .unwrap();
         let answer = tokio::spawn(world.router.clone().oneshot(request));
-        is_read.await.unwrap();
+        is_looked_for.await.unwrap();
         change(&mut world);
-        send.send(()).unwrap();
+        rest.send(()).unwrap();
         let status = answer.await.unwrap().unwrap().status().as_u16();
         assert!([401, 403, 409].contains(&status), "{status}");
         assert!(world.server.asked().is_empty());
