@@ -1,6 +1,7 @@
 //! The agents that call, and the server that they call.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, mpsc},
@@ -76,6 +77,11 @@ impl Stage {
             }
             agents.apply_watcher_event(&Event::Apply(agent(&key)?));
         }
+        let mut on_board = HashMap::<_, Vec<_>>::new();
+        for agent in agents.as_reader().state() {
+            let namespace = agent.metadata.namespace.clone().unwrap_or_default();
+            on_board.entry(namespace).or_default().push(agent);
+        }
         // A client is a task of its own from the first; this one is never asked, and ends with its runtime.
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let _entered = runtime.enter();
@@ -85,8 +91,11 @@ impl Stage {
         self.directory.open(Objects {
             agents: agents.as_reader(),
             boards: boards.as_reader(),
-            // Heartbeats ask for nobody else.
-            agents_of_board: Arc::new(|_, _| Vec::new()),
+            gateways: Writer::default().as_reader(),
+            // From an index, as the controllers keep it; each namespace has one Board.
+            agents_of_board: Arc::new(move |namespace, _| {
+                on_board.get(namespace).cloned().unwrap_or_default()
+            }),
             client: Client::new(nobody, "default"),
         });
         Ok(())

@@ -151,6 +151,7 @@ pub async fn run(
     directory.open(Objects {
         agents: world.agents.clone(),
         boards: world.boards.clone(),
+        gateways: world.gateways.clone(),
         agents_of_board: Arc::new(move |namespace, name| known.agents_of_board(namespace, name)),
         client: context.clients.request.clone(),
     });

@@ -1,7 +1,8 @@
-//! Writes to the API server: status, finalizers. Each is one small patch that either changes something or is not sent.
+//! Writes to the API server: status, finalizers, owners. Each is one small patch that either changes something or is not sent.
 
 use std::fmt::Debug;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -88,6 +89,21 @@ where
     }
 }
 
+/// Puts these in the place of the object's owners. 409 as in [`add_finalizer`].
+pub async fn set_owners<K>(
+    client: &Client,
+    object: &K,
+    owners: &[OwnerReference],
+) -> Result<K, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug,
+{
+    set_metadata(client, object, "ownerReferences", &owners).await
+}
+
 async fn set_finalizers<K>(
     client: &Client,
     object: &K,
@@ -99,8 +115,23 @@ where
         + DeserializeOwned
         + Debug,
 {
+    set_metadata(client, object, "finalizers", &finalizers).await
+}
+
+async fn set_metadata<K>(
+    client: &Client,
+    object: &K,
+    field: &str,
+    value: &impl Serialize,
+) -> Result<K, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug,
+{
     let patch = json!({
-        "metadata": { "uid": object.meta().uid, "resourceVersion": object.resource_version(), "finalizers": finalizers },
+        "metadata": { "uid": object.meta().uid, "resourceVersion": object.resource_version(), (field): value },
     });
     let mut written = api::<K>(client, object)
         .patch(

@@ -75,6 +75,15 @@ impl Once {
             .map(|(_, value)| value)
     }
 
+    /// Whether its annotation asks for it and was not acted on yet: another value would take its place.
+    #[must_use]
+    pub fn is_annotated(self, agent: &Agent, recorded: Option<&Values>) -> bool {
+        let [_, key] = self.keys();
+        let asked = self.asked(agent);
+        let value = asked.get(key);
+        value.is_some() && recorded.and_then(|recorded| recorded.get(key)) != value
+    }
+
     /// Records that what is asked for now was acted on.
     pub fn done(self, agent: &Agent, recorded: &mut Option<Values>) {
         recorded.get_or_insert_default().extend(self.asked(agent));
@@ -147,6 +156,21 @@ mod tests {
             None
         );
     }
+    #[test]
+    fn an_annotation_waits_until_it_was_acted_on_whatever_the_spec_asks() {
+        let waits = |agent: &Agent, recorded: &Option<Values>| {
+            Once::RotateToken.is_annotated(agent, recorded.as_ref())
+        };
+        let agent = asking(Some("a"), Some("x"));
+        assert!(waits(&agent, &None));
+        let mut recorded = Some(Values::default());
+        assert!(waits(&agent, &recorded));
+        assert!(!waits(&asking(Some("a"), None), &recorded));
+        Once::RotateToken.done(&agent, &mut recorded);
+        assert!(!waits(&asking(Some("b"), Some("x")), &recorded));
+        assert!(waits(&asking(Some("a"), Some("y")), &recorded));
+    }
+
     #[test]
     fn what_comes_while_another_value_is_acted_on_stays_due() {
         // Recorded, minted for, asked for by the spec and by annotation; what is due then.

@@ -11,9 +11,10 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::{Resource, ResourceExt, core::ObjectMeta};
+use serde_json::{Value, json};
 
 use crate::api::{
-    Agent, AgentSpec, Board,
+    Agent, AgentSpec, Board, Gateway,
     agent::Role,
     annotation::{AGENT_API_FIELD_MANAGER, CHANGE_REASON, CREATED_BY, FIELD_MANAGER},
     file::{FilePolicy, FileSpec},
@@ -41,13 +42,20 @@ pub struct Newcomer {
     pub has_soul: bool,
 }
 
-/// Whether the name belongs to an Agent that one of `boards`, or the Gateway of one, declares or may declare.
+/// Whether the name belongs to an Agent that one of `boards` or `gateways`, or the Gateway that a Board names, declares or may declare.
 #[must_use]
-pub fn is_reserved<'a>(name: &str, boards: impl IntoIterator<Item = &'a Board>) -> bool {
+pub fn is_reserved<'a>(
+    name: &str,
+    boards: impl IntoIterator<Item = &'a Board>,
+    gateways: impl IntoIterator<Item = &'a Gateway>,
+) -> bool {
+    let is_main = |gateway: &str| name == owned::name_of(gateway, Role::Main);
     boards.into_iter().any(|board| {
         name == owned::name_of(&board.name_any(), Role::Lead)
-            || name == owned::name_of(&board.spec.gateway_ref.name, Role::Main)
-    })
+            || is_main(&board.spec.gateway_ref.name)
+    }) || gateways
+        .into_iter()
+        .any(|gateway| is_main(&gateway.name_any()))
 }
 
 /// The Agent object of a newcomer that `lead` adds to `board`.
@@ -89,6 +97,32 @@ fn made_by(lead: &str) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
         labels.map(|(key, value)| (key.to_owned(), value)).into(),
         BTreeMap::from([(CREATED_BY.to_owned(), lead.to_owned())]),
     )
+}
+
+/// The owners that an Agent which a lead added is to have, where they are others than it has: it goes with the Board that it is on, and not with
+/// one that it has left. `board` is the one that it names; none where it names none. An owner that a person took off stays off.
+#[must_use]
+pub fn owners(agent: &Agent, board: Option<&Board>) -> Option<Vec<OwnerReference>> {
+    let is_going = |board: &Board| board.metadata.deletion_timestamp.is_some();
+    if !was_added_by_a_lead(agent) || board.is_some_and(is_going) {
+        return None;
+    }
+    let name = board.map(ResourceExt::name_any);
+    let is_left = |owner: &&OwnerReference| {
+        owner.controller != Some(true)
+            && owner.kind == Board::kind(&())
+            && owner.api_version == Board::api_version(&())
+            // Another Board of the same name is one that came after; the Agent goes with the one that is gone.
+            && name.as_ref() != Some(&owner.name)
+    };
+    let (left, mut kept): (Vec<_>, Vec<_>) = agent.owner_references().iter().partition(is_left);
+    if left.is_empty() {
+        return None;
+    }
+    let new = board.and_then(|board| board.owner_ref(&()));
+    let new = new.filter(|new| kept.iter().all(|owner| owner.uid != new.uid));
+    kept.extend(new.as_ref());
+    Some(kept.into_iter().cloned().collect())
 }
 
 /// Judges whether there is a place for `newcomer` on `board`, whose Agents are `all`: it comes after all of them.
@@ -186,8 +220,14 @@ fn declarer(agent: &Agent) -> Option<String> {
     if let Some(release) = annotations.get("meta.helm.sh/release-name") {
         return Some(format!("part of the Helm release {release}"));
     }
-    let kustomization = labels.get("kustomize.toolkit.fluxcd.io/name")?;
-    Some(format!("applied by the Flux Kustomization {kustomization}"))
+    if let Some(kustomization) = labels.get("kustomize.toolkit.fluxcd.io/name") {
+        return Some(format!("applied by the Flux Kustomization {kustomization}"));
+    }
+    // The mark of Argo CD before version 3, and of others who deploy.
+    let instance = labels.get("app.kubernetes.io/instance")?;
+    Some(format!(
+        "part of {instance}, as its label app.kubernetes.io/instance says, by which Argo CD tracks"
+    ))
 }
 
 /// The field manager, not one of ours, that wrote last among those that `wanted` picks.
@@ -272,6 +312,34 @@ pub fn soul(agent: &Agent, lead: &str, content: &str, reason: Option<&str>) -> C
         data: Some(BTreeMap::from([(SOUL.to_owned(), content.to_owned())])),
         ..ConfigMap::default()
     }
+}
+
+/// The change that puts a text in the place of what the ConfigMap of this uid holds, and a reason, or none, in the place of the one before. A
+/// merge, because an apply takes away only what an apply has set.
+#[must_use]
+pub fn soul_change(soul: &ConfigMap, uid: Option<&str>) -> Value {
+    let mut annotations = json!(soul.metadata.annotations);
+    if let Some(annotations) = annotations.as_object_mut() {
+        annotations.entry(CHANGE_REASON).or_insert(Value::Null);
+    }
+    json!({
+        // Misses one that was deleted and made again by somebody else meanwhile.
+        "metadata": { "uid": uid, "labels": soul.metadata.labels, "annotations": annotations },
+        "data": soul.data,
+    })
+}
+
+/// Whether an object was made for an Agent of this name that is gone, and goes by itself. `uid` is that of the Agent that has the name now.
+#[must_use]
+pub fn is_left_over(agent: &str, uid: Option<&str>, there: &ObjectMeta) -> bool {
+    let mut owners = there.owner_references.iter().flatten();
+    owners.any(|owner| {
+        owner.controller == Some(true)
+            && owner.kind == Agent::kind(&())
+            && owner.api_version == Agent::api_version(&())
+            && owner.name == agent
+            && Some(owner.uid.as_str()) != uid
+    })
 }
 
 /// Whether the ConfigMap was made for `agent`.

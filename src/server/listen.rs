@@ -1,6 +1,7 @@
-//! Serving a router on a port, so that no peer can hold it up: heads come in time, connections are bounded, and the end is bounded too.
+//! Serving a router on a port, so that no peer can hold it up: heads are small and come in time, connections are bounded in all and for each
+//! peer, and the end is bounded too.
 //!
-//! `axum::serve` has none of the three. What a router answers within is its own to bound.
+//! `axum::serve` has none of these. What a router answers within is its own to bound.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,6 +21,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use super::share::Shares;
+
+/// Bytes of the head of a request, which are kept before anything is known of the peer. The default would be 408 KiB a connection.
+const HEAD: usize = 16 * 1024;
+
 /// What peers may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -29,6 +35,8 @@ pub struct Bounds {
     pub connection: Duration,
     /// Connections at once. More wait until one ends.
     pub connections: usize,
+    /// Connections at once of one address, or of one network of IPv6. More are closed at once, so that others have a place.
+    pub of_one_peer: usize,
     /// How long requests may take to end once it is stopped. What is under way then is cut off.
     pub end: Duration,
 }
@@ -39,6 +47,8 @@ impl Default for Bounds {
             head: Duration::from_secs(10),
             connection: Duration::from_mins(10),
             connections: 1024,
+            // All agents of a gateway share an address, and call for milliseconds each.
+            of_one_peer: 256,
             // As long as reconciles have, which end at the same time.
             end: Duration::from_secs(10),
         }
@@ -54,6 +64,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(bounds.connections));
+    let shares = Shares::default();
     let mut connections = JoinSet::new();
     loop {
         let accepted = async {
@@ -66,9 +77,13 @@ pub async fn serve(
             Some(_) = connections.join_next() => continue,
             accepted = accepted => accepted,
         };
+        let Some(share) = shares.take(peer.ip(), bounds.of_one_peer) else {
+            tracing::debug!(%peer, "a connection is closed: its peer has as many as it may");
+            continue;
+        };
         let (router, stop) = (router.clone(), stop.clone());
         connections.spawn(async move {
-            let _place = place;
+            let _held = (place, share);
             connection(stream, peer, router, bounds, &stop).await;
         });
     }
@@ -98,6 +113,7 @@ async fn connection(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head)
+        .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let mut ended = tokio::select! {
@@ -121,6 +137,7 @@ mod tests {
     use axum::routing::get;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpSocket,
         task::JoinHandle,
         time::Instant,
     };
@@ -136,6 +153,7 @@ mod tests {
             head: LONG,
             connection: LONG,
             connections: 8,
+            of_one_peer: 8,
             end: LONG,
         }
     }
@@ -254,6 +272,43 @@ mod tests {
         assert!(early.is_err(), "it was served beside the first");
         drop(first);
         assert!(rest(second).await.contains("200 OK"));
+    }
+
+    #[tokio::test]
+    async fn a_peer_with_as_many_connections_as_it_may_have_leaves_places_to_others() {
+        let served = Served::with(Bounds {
+            of_one_peer: 1,
+            ..bounds()
+        })
+        .await;
+        let first = served.send(HALF).await;
+        let refused = TcpStream::connect(served.address).await.unwrap();
+        assert_eq!(rest(refused).await, "");
+        // Another address of loopback.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut other = socket.connect(served.address).await.unwrap();
+        other.write_all(WHOLE.as_bytes()).await.unwrap();
+        assert!(rest(other).await.ends_with("127.0.0.2"));
+        drop(first);
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_large_is_not_kept() {
+        let served = Served::with(bounds()).await;
+        let fits = format!(
+            "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: {}\r\n\r\n",
+            "x".repeat(HEAD / 2)
+        );
+        assert!(rest(served.send(&fits).await).await.contains("200 OK"));
+        let mut endless = served.send("GET / HTTP/1.1\r\nX: ").await;
+        let piece = [b'x'; 1024];
+        let mut sent = 0;
+        // It is cut off long before this, while the head is still coming.
+        while sent < 8 << 20 && endless.write_all(&piece).await.is_ok() {
+            sent += piece.len();
+        }
+        assert!(sent < 8 << 20, "{sent} bytes of a head were taken");
     }
 
     #[tokio::test]

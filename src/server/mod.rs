@@ -3,6 +3,7 @@
 
 pub mod agent_api;
 pub mod listen;
+mod share;
 
 use std::sync::{
     Arc,

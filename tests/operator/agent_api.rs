@@ -113,6 +113,44 @@ fn every_line_of_a_leads_agents_md_does_in_a_shell_what_it_says() {
 }
 
 #[test]
+fn every_line_of_everybody_elses_agents_md_does_in_a_shell_what_it_says() {
+    run(async {
+        let team = team(shared().await, "api-others").await;
+        let board = json!({"gatewayRef": {"name": "main"}});
+        team.apply_spec::<Board>("desk", board).await;
+        let on_gateway = json!({"name": "main"});
+        for (name, spec, calls) in [
+            ("clerk", json!({"boardRef": {"name": "desk"}}), 5),
+            ("loner", json!({"gatewayRef": on_gateway}), 3),
+            (
+                "chief",
+                json!({"gatewayRef": on_gateway, "role": "Main"}),
+                3,
+            ),
+        ] {
+            team.apply_spec::<Agent>(name, spec).await;
+            let agent: Agent = team.ready(name).await;
+            let (names, lines) = lines(&file(&agent, "AGENTS.md"));
+            assert_eq!(lines.len(), calls, "{name}: {lines:#?}");
+            for line in &lines {
+                let answer = shell(&names, line).await;
+                // A problem would have its number here.
+                assert!(
+                    answer.is_object() && answer.get("status").is_none_or(|it| !it.is_number()),
+                    "{name}: {line}: {answer:#}"
+                );
+            }
+            let me = shell(&names, line(&lines, "/me")).await;
+            assert_eq!(me["name"], name, "{me:#}");
+            team.until(name, "online", |agent: &Agent| {
+                says(agent, "Online", "True", "Alive")
+            })
+            .await;
+        }
+    });
+}
+
+#[test]
 fn who_may_not_is_told_why_and_learns_nothing_of_others() {
     run(async {
         let team = team(shared().await, "api-worker").await;

@@ -20,7 +20,8 @@ use crate::{
         obstacles::{self, Obstacle},
         runner::Next,
     },
-    plan::places,
+    kube::apply,
+    plan::{places, team},
 };
 
 /// Longest wait between two tries while the old gateway fails at it; a link that comes up wakes the Agent anyway.
@@ -46,6 +47,25 @@ impl Visit<'_> {
             )
         };
         self.judge(Judgement::holds(ACCEPTED, Reason::Accepted, message));
+    }
+
+    /// An Agent that a lead added goes with its Board, and from the moment that it is on another one with that: accepted there or not, paused or
+    /// not, because its old Board may be deleted meanwhile.
+    pub(super) async fn follow_board(&mut self) -> Result<(), Stop> {
+        let world = &self.context.world;
+        let named = self.agent.spec.board_ref.as_ref();
+        let namespace = self.agent.namespace().unwrap_or_default();
+        let board = named.and_then(|board| world.board(board, &namespace));
+        if named.is_some() && board.is_none() {
+            return Ok(());
+        }
+        if let Some(owners) = team::owners(&self.agent, board.as_deref()) {
+            let client = &self.context.clients.request;
+            let agent = apply::set_owners(client, &*self.agent, &owners).await?;
+            self.now_is(agent);
+            tracing::info!("an agent that a lead added is owned by the board that it has moved to");
+        }
+        Ok(())
     }
 
     /// Whether the agent is at another place than the one where it is to be.

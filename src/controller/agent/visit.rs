@@ -139,6 +139,7 @@ impl<'a> Visit<'a> {
 
     async fn converge(&mut self) -> Result<Next, Stop> {
         once::begin(&self.agent, &mut self.status.recorded);
+        self.follow_board().await?;
         if let Some(pause) = self.pause() {
             return self.paused(&pause).await;
         }

@@ -13,15 +13,23 @@ fn board(name: &str, gateway: &str) -> Board {
 #[test]
 fn names_that_boards_and_gateways_declare_are_kept_for_them() {
     let boards = [board("research", "main"), board("ops", "other")];
+    let spare = json!({
+        "apiVersion": "mission.openclaw.dev/v1alpha1", "kind": "Gateway", "metadata": { "name": "spare", "namespace": "team" },
+        "spec": { "url": "ws://gateway:1", "auth": { "tokenSecretRef": { "name": "x", "key": "token" } } },
+    });
+    let spare: Gateway = serde_json::from_value(spare).unwrap();
     for (name, reserved) in [
         ("research-lead", true),
         ("ops-lead", true),
         ("main-main", true),
         ("other-main", true),
+        // No Board names that Gateway.
+        ("spare-main", true),
+        ("spare-lead", false),
         ("research", false),
         ("third-lead", false),
     ] {
-        assert_eq!(is_reserved(name, &boards), reserved, "{name}");
+        assert_eq!(is_reserved(name, &boards, [&spare]), reserved, "{name}");
     }
 }
 
@@ -117,6 +125,15 @@ fn what_a_lead_added_is_its_own_until_somebody_else_declares_it() {
             "applied by the Flux Kustomization all",
         ),
         (
+            json!({"labels": {"app.kubernetes.io/instance": "all"}}),
+            "part of all, as its label app.kubernetes.io/instance says, by which Argo CD tracks",
+        ),
+        // A chart's objects carry both.
+        (
+            json!({"annotations": {"meta.helm.sh/release-name": "team"}, "labels": {"app.kubernetes.io/instance": "team"}}),
+            "part of the Helm release team",
+        ),
+        (
             json!({"ownerReferences": controller}),
             "declared by Board research",
         ),
@@ -180,4 +197,98 @@ fn a_soul_is_taken_whatever_the_board_says_of_such_files() {
     }
     agent.spec.files.clear();
     assert_eq!(takes_soul(&agent), Ok(false));
+}
+
+#[test]
+fn an_agent_that_a_lead_added_goes_with_the_board_that_it_is_on() {
+    let with_uid = |name: &str, uid: &str| {
+        let mut board = board(name, "main");
+        board.metadata.uid = Some(uid.to_owned());
+        board
+    };
+    let (research, ops) = (with_uid("research", "1"), with_uid("ops", "2"));
+    let again = with_uid("research", "3");
+    let mut going = ops.clone();
+    going.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    let poet = object(&poet(), "research-lead", &research);
+    let with_owners = |owners: serde_json::Value| {
+        let mut agent = poet.clone();
+        agent.metadata.owner_references = serde_json::from_value(owners).unwrap();
+        agent
+    };
+    let owner = |kind: &str, name: &str, uid: &str| json!({"apiVersion": "mission.openclaw.dev/v1alpha1", "kind": kind, "name": name, "uid": uid});
+    let of_research = owner("Board", "research", "1");
+    let of_ops = owner("Board", "ops", "2");
+    let other = owner("Gateway", "main", "9");
+    let mut declared = of_research.clone();
+    declared["controller"] = json!(true);
+    // Its owners, the Board that it is on, and the owners that it is to have.
+    for (has, board, wanted) in [
+        (json!([of_research]), Some(&research), None),
+        (json!([of_research]), Some(&ops), Some(json!([of_ops]))),
+        (
+            json!([other, of_research]),
+            Some(&ops),
+            Some(json!([other, of_ops])),
+        ),
+        (
+            json!([of_research, of_ops]),
+            Some(&ops),
+            Some(json!([of_ops])),
+        ),
+        // On none, and nothing takes it away.
+        (json!([of_research]), None, Some(json!([]))),
+        // It goes with the one that is gone.
+        (json!([of_research]), Some(&again), None),
+        (json!([of_research]), Some(&going), None),
+        // A person took its owner off, or it is declared.
+        (json!([]), Some(&ops), None),
+        (json!([declared]), Some(&ops), None),
+    ] {
+        let wanted = wanted.map(|wanted| serde_json::from_value(wanted).unwrap());
+        assert_eq!(
+            owners(&with_owners(has.clone()), board),
+            wanted,
+            "{has} {:?}",
+            board.map(ResourceExt::name_any)
+        );
+    }
+    let mut of_a_person = poet.clone();
+    of_a_person.labels_mut().clear();
+    assert_eq!(owners(&of_a_person, Some(&ops)), None);
+}
+
+#[test]
+fn a_text_is_left_over_where_an_agent_of_the_name_has_gone() {
+    let owned_by = |owner: serde_json::Value| {
+        serde_json::from_value::<ObjectMeta>(json!({"ownerReferences": [owner]})).unwrap()
+    };
+    let owner = |kind: &str, name: &str, controls: bool| json!({"apiVersion": "mission.openclaw.dev/v1alpha1", "kind": kind, "name": name, "uid": "old", "controller": controls});
+    let old = owned_by(owner("Agent", "poet", true));
+    assert!(is_left_over("poet", None, &old));
+    assert!(is_left_over("poet", Some("new"), &old));
+    assert!(!is_left_over("poet", Some("old"), &old));
+    for other in [
+        owner("Agent", "other", true),
+        owner("Board", "poet", true),
+        owner("Agent", "poet", false),
+    ] {
+        assert!(!is_left_over("poet", None, &owned_by(other)));
+    }
+    assert!(!is_left_over("poet", None, &ObjectMeta::default()));
+}
+
+#[test]
+fn a_text_without_a_reason_takes_the_reason_of_the_one_before_away() {
+    let agent = added(&poet());
+    let change = |reason| {
+        let soul = soul(&agent, "research-lead", "Verse.", reason);
+        let mut change = soul_change(&soul, Some("1"));
+        assert_eq!(change["metadata"]["uid"], "1");
+        assert_eq!(change["data"][SOUL], "Verse.");
+        let annotations = change["metadata"]["annotations"].as_object_mut().unwrap();
+        annotations.remove(CHANGE_REASON)
+    };
+    assert_eq!(change(Some("Bland.")), Some(json!("Bland.")));
+    assert_eq!(change(None), Some(json!(null)));
 }

@@ -7,6 +7,7 @@ use axum::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use super::{
@@ -57,18 +58,33 @@ pub(super) fn parse<T: DeserializeOwned>(
         let detail = format!("The body is empty. Send JSON such as {example}");
         return Err(Problem::new(Kind::BadBody, detail));
     }
+    let whole = |detail: String| {
+        let pointer = "#".to_owned();
+        Problem::fields(vec![FieldProblem { pointer, detail }])
+    };
     let token = token.expose_secret();
-    if !token.is_empty()
-        && body
-            .windows(token.len())
-            .any(|part| part == token.as_bytes())
-    {
+    let holds_token = || {
         let detail = "The body holds your token. It is yours alone and belongs into the header: take it out.";
-        return Err(Problem::fields(vec![FieldProblem {
-            pointer: "#".to_owned(),
-            detail: detail.to_owned(),
-        }]));
+        whole(detail.to_owned())
+    };
+    let as_sent = || {
+        body.windows(token.len())
+            .any(|part| part == token.as_bytes())
+    };
+    if !token.is_empty() && as_sent() {
+        return Err(holds_token());
     }
+    let value: Value = serde_json::from_slice(body).map_err(|error| not_json(&error, example))?;
+    // As it will be stored, however its characters are escaped here.
+    if !token.is_empty() && holds(&value, token) {
+        return Err(holds_token());
+    }
+    // A list would be taken for the fields in their order.
+    if !value.is_object() {
+        let detail = format!("The body is no JSON object. Send one such as {example}");
+        return Err(whole(detail));
+    }
+    // From the text again, which tells of a field that comes twice.
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut json);
     let parsed = parsed.map_err(|error| {
@@ -85,6 +101,18 @@ pub(super) fn parse<T: DeserializeOwned>(
     })?;
     json.end().map_err(|error| not_json(&error, example))?;
     Ok(parsed)
+}
+
+/// Whether a name or a text anywhere in the value holds `part`.
+fn holds(value: &Value, part: &str) -> bool {
+    match value {
+        Value::String(text) => text.contains(part),
+        Value::Array(items) => items.iter().any(|item| holds(item, part)),
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(name, value)| name.contains(part) || holds(value, part)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 fn not_json(error: &serde_json::Error, example: &str) -> Problem {

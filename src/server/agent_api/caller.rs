@@ -107,6 +107,11 @@ pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
     Some(token.trim()).filter(|token| !token.is_empty())
 }
 
+/// Whose token comes with a request; none where there is no token.
+pub(super) fn find(api: &Api, headers: &HeaderMap) -> Option<Found> {
+    token(headers).map(|token| api.directory.find(token))
+}
+
 /// Whose token comes with a request, which is one more call of that agent; none where there is no token. What no agent answers for is one more
 /// of the address: a call without a good token, or of an agent over its own limit. So no agent keeps the others behind its address out.
 pub(super) fn count(
@@ -115,7 +120,7 @@ pub(super) fn count(
     extensions: &Extensions,
 ) -> Result<Option<Found>, Problem> {
     let address = address(extensions);
-    let found = token(headers).map(|token| api.directory.find(token));
+    let found = find(api, headers);
     if let Some(Found::Known(key)) = &found {
         api.gate.by_agent(&key.uid).inspect_err(|_| {
             api.gate.at_address(address).ok();

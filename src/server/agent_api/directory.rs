@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
 use crate::{
-    api::{Agent, Board, agent::FileStatus},
+    api::{Agent, Board, Gateway, agent::FileStatus},
     presence::{AgentKey, Presence},
 };
 
@@ -52,6 +52,8 @@ pub struct Objects {
     pub agents: Store<Agent>,
     /// All Boards.
     pub boards: Store<Board>,
+    /// All Gateways.
+    pub gateways: Store<Gateway>,
     /// Who is on a Board.
     pub agents_of_board: AgentsOfBoard,
     /// The API server.

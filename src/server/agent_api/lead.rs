@@ -15,10 +15,10 @@ use serde_json::json;
 
 use super::{
     Answer, Api, answer, body,
-    caller::Caller,
+    caller::{Caller, is_on},
     check,
     cluster::{AGAIN, CONFLICT, EXISTS, ask, unless},
-    managed::{a_leads, agents, params, refuse_going, taken},
+    managed::{a_fellow, a_leads, agents, params, refuse_going, taken},
     problem::{Kind, Problem},
     record::{self, Life},
     soul,
@@ -26,11 +26,12 @@ use super::{
 };
 use crate::{
     api::{
-        Agent,
+        Agent, Board,
         annotation::{AGENT_API_FIELD_MANAGER, WAKE, WAKE_MESSAGE},
     },
     plan::{
         agent_api::Operation,
+        once::Once,
         team::{self, Newcomer},
     },
 };
@@ -74,14 +75,22 @@ async fn add(api: &Api, caller: &Caller, newcomer: &Newcomer) -> Result<Agent, P
         .objects
         .boards
         .state_filter(|other| other.metadata.namespace == board.metadata.namespace);
-    if team::is_reserved(name, boards.iter().map(AsRef::as_ref)) {
+    let gateways = caller
+        .objects
+        .gateways
+        .state_filter(|gateway| gateway.metadata.namespace == board.metadata.namespace);
+    if team::is_reserved(
+        name,
+        boards.iter().map(AsRef::as_ref),
+        gateways.iter().map(AsRef::as_ref),
+    ) {
         return Err(Problem::name_taken());
     }
     let known = caller.objects.agents.get(&ObjectRef::from_obj(&agent));
     if let Some(known) = known.or_else(|| api.added.find(&agent).map(Arc::new)) {
         // What is known of somebody else's needs no question.
         if !team::is_made_of(&known, newcomer, caller.name(), board) {
-            return Err(Problem::name_taken());
+            return Err(taken_by(&known, board));
         }
         let made = made_before(caller, newcomer).await?;
         return made.ok_or_else(|| {
@@ -92,9 +101,14 @@ async fn add(api: &Api, caller: &Caller, newcomer: &Newcomer) -> Result<Agent, P
         });
     }
     let mut place = api.added.keep(&agent, board, caller)?;
-    let made = if newcomer.has_soul && soul::is_there(caller, name).await? {
+    let soul = if newcomer.has_soul {
+        soul::there(caller, name).await?
+    } else {
+        None
+    };
+    let made = if let Some(soul) = soul {
         let made = made_before(caller, newcomer).await?;
-        made.ok_or_else(|| soul::in_the_way(&team::soul_name(name)))?
+        made.ok_or_else(|| soul::in_the_way(name, None, &soul))?
     } else {
         match unless(EXISTS, agents(caller).create(&params(), &agent)).await? {
             Some(made) => {
@@ -116,9 +130,21 @@ async fn made_before(caller: &Caller, newcomer: &Newcomer) -> Result<Option<Agen
     let there = ask(agents(caller).get_opt(&newcomer.name)).await?;
     let is_it = |there: &Agent| team::is_made_of(there, newcomer, caller.name(), board);
     match there {
-        Some(there) if !is_it(&there) => Err(Problem::name_taken()),
+        Some(there) if !is_it(&there) => Err(taken_by(&there, board)),
         there => Ok(there),
     }
+}
+
+/// Why another Agent of this name cannot be added beside `there`. Of one that goes only its own Board learns that.
+fn taken_by(there: &Agent, board: &Board) -> Problem {
+    if there.metadata.deletion_timestamp.is_none() || !is_on(there, board) {
+        return Problem::name_taken();
+    }
+    let detail = format!(
+        "Agent {} of your board is being deleted, and its name is free when it is gone (GET /agents). Try again when as many seconds are over as the header Retry-After says, or choose another name.",
+        there.name_any()
+    );
+    Problem::passing(Kind::NotYet, detail, AGAIN)
 }
 
 /// The Agent is there, and waits for its text, which says so in its status.
@@ -155,39 +181,54 @@ pub(super) async fn delete(api: Arc<Api>, caller: Caller, name: String) -> Answe
 pub(super) async fn wake(caller: Caller, sent: Vec<u8>, request_id: String) -> Answer {
     let wanted: Wake = body::parse(&sent, &caller.token, Operation::Wake.example())?;
     check::wake(&wanted)?;
-    let known = caller.fellow(&wanted.name)?;
-    refuse_going(&known)?;
-    if !was_looked_at(&known) {
-        // The cache may lag.
-        let there = ask(agents(&caller).get_opt(&wanted.name)).await?;
-        let there = there.ok_or_else(Problem::not_on_board)?;
-        if !was_looked_at(&there) {
+    for _ in 0..TRIES {
+        let there = a_fellow(&caller, &wanted.name).await?;
+        refuse_going(&there)?;
+        let recorded = there.status.as_ref().and_then(|it| it.recorded.as_ref());
+        // What asks before the operator has recorded what was asked for at first asks for nothing (`plan::once`).
+        if recorded.is_none() {
             return Err(too_early(&wanted.name));
         }
+        if Once::Wake.is_annotated(&there, recorded) {
+            if there.annotations().get(WAKE_MESSAGE) != wanted.message.as_ref() {
+                return Err(is_being_woken(&wanted.name));
+            }
+            // This very call, whose answer was lost.
+            return woken(wanted.name);
+        }
+        // A null takes an older message away, so that it does not go along with this wake.
+        let patch = Patch::Merge(json!({ "metadata": {
+            "uid": there.uid(),
+            // Two at once do not take each other's message away.
+            "resourceVersion": there.resource_version(),
+            "annotations": {
+                (WAKE): format!("{} {request_id}", Timestamp::now()),
+                (WAKE_MESSAGE): wanted.message,
+            },
+        }}));
+        let params = PatchParams {
+            field_manager: Some(AGENT_API_FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let all = agents(&caller);
+        let asked = all.patch_metadata(&wanted.name, &params, &patch);
+        if unless(CONFLICT, asked).await?.is_some() {
+            return woken(wanted.name);
+        }
     }
-    // A null takes an older message away, so that it does not go along with this wake.
-    let patch = json!({ "metadata": {
-        "uid": known.uid(),
-        "annotations": {
-            (WAKE): format!("{} {request_id}", Timestamp::now()),
-            (WAKE_MESSAGE): wanted.message,
-        },
-    }});
-    let params = PatchParams {
-        field_manager: Some(AGENT_API_FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    ask(agents(&caller).patch_metadata(&wanted.name, &params, &Patch::Merge(patch))).await?;
-    taken(
-        wanted.name,
-        "It is woken once; if it is paused, when the pause ends.",
-    )
+    Err(Problem::changed())
 }
 
-/// Whether the operator has recorded what the Agent asked for at first. What asks before that asks for nothing (`plan::once`).
-fn was_looked_at(agent: &Agent) -> bool {
-    let status = agent.status.as_ref();
-    status.is_some_and(|status| status.recorded.is_some())
+fn woken(name: String) -> Answer {
+    let detail = "It is woken once; if it is paused, when the pause ends.";
+    taken(name, detail)
+}
+
+fn is_being_woken(name: &str) -> Problem {
+    let detail = format!(
+        "Agent {name} was asked to wake before, with another message, which it was not sent yet: it is paused, not accepted, or not reached now. That message stays. Send yours again when GET /agents says that it is ready and a minute is over."
+    );
+    Problem::new(Kind::NotNow, detail)
 }
 
 fn too_early(name: &str) -> Problem {

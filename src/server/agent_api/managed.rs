@@ -1,4 +1,4 @@
-//! Agents that are a lead's to change, as they are now, and what all calls that change one have in common.
+//! Agents that are a lead's to change or to wake, as they are now, and what all calls that change one have in common.
 
 use ::kube::{Api as Kube, ResourceExt, api::PostParams};
 use axum::http::StatusCode;
@@ -33,6 +33,16 @@ pub(super) async fn a_leads(caller: &Caller, name: &str) -> Result<Agent, Proble
     } else {
         Err(not_a_leads(&there))
     }
+}
+
+/// The Agent of this name as it is now, if it is on the caller's Board. The cache may lag behind what the caller did a moment ago.
+pub(super) async fn a_fellow(caller: &Caller, name: &str) -> Result<Agent, Problem> {
+    caller.fellow(name)?;
+    let board = caller.board()?;
+    let there = ask(agents(caller).get_opt(name)).await?;
+    there
+        .filter(|there| is_on(there, board))
+        .ok_or_else(Problem::not_on_board)
 }
 
 fn not_a_leads(agent: &Agent) -> Problem {

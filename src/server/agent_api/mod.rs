@@ -26,7 +26,7 @@ use std::{sync::Arc, time::Instant};
 use axum::{
     Router,
     body::Bytes,
-    extract::{RawPathParams, Request, State},
+    extract::{RawPathParams, Request, State, rejection::RawPathParamsRejection},
     http::{HeaderName, HeaderValue, Response as HttpResponse, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -86,9 +86,12 @@ pub fn router_with(directory: Directory, metrics: Metrics, limits: Limits) -> Ro
     });
     let mut router = Router::new().route("/openapi.json", get(document));
     for operation in Operation::ALL {
-        let handler = async move |State(api), name: RawPathParams, request: Request| {
-            let name = name.iter().next().map(|(_, name)| name.to_owned());
-            let mut response = serve(api, operation, name, request).await.into_response();
+        let handler = async move |State(api),
+                                  path: Result<RawPathParams, RawPathParamsRejection>,
+                                  request: Request| {
+            let mut response = serve(api, operation, name(path), request)
+                .await
+                .into_response();
             response.extensions_mut().insert(operation);
             response
         };
@@ -111,6 +114,13 @@ fn method(operation: Operation) -> MethodFilter {
     }
 }
 
+/// The name in the path. One that is no text is nobody's, as the empty one is: it is told so by the call itself, after all that comes before.
+fn name<E>(path: Result<RawPathParams, E>) -> String {
+    let path = path.ok();
+    let name = path.as_ref().and_then(|path| path.iter().next());
+    name.map(|(_, name)| name.to_owned()).unwrap_or_default()
+}
+
 async fn no_such_path(State(api): State<Arc<Api>>, request: Request) -> Answer {
     counted(&api, &request)?;
     let detail = "There is no such call. GET /openapi.json lists all that there are.";
@@ -129,20 +139,17 @@ fn counted(api: &Api, request: &Request) -> Result<(), Problem> {
 }
 
 /// Answers one call.
-async fn serve(
-    api: Arc<Api>,
-    operation: Operation,
-    name: Option<String>,
-    request: Request,
-) -> Answer {
+async fn serve(api: Arc<Api>, operation: Operation, name: String, request: Request) -> Answer {
     let (parts, sent) = request.into_parts();
     let found = caller::count(&api, &parts.headers, &parts.extensions)?;
     if operation == Operation::Healthz {
         return read::healthz();
     }
-    let caller = caller::admit(&api, operation.caller(), &parts, found)?;
+    caller::admit(&api, operation.caller(), &parts, found)?;
     let sent = body::read(&parts.headers, sent, &api.limits).await?;
-    let name = name.unwrap_or_default();
+    // It may have taken seconds to come, and who may is who may now.
+    let found = caller::find(&api, &parts.headers);
+    let caller = caller::admit(&api, operation.caller(), &parts, found)?;
     let id = parts.extensions.get::<RequestId>().cloned();
     let id = id.map_or_else(new_id, |RequestId(id)| id);
     match operation {

@@ -211,7 +211,8 @@ fn problems_of(operation: Operation) -> [&'static [Kind]; 3] {
                 Kind::NotYet,
             ],
         ],
-        Operation::DeleteAgent | Operation::SetSoul => [KNOWN, LEAD, &[Kind::NotYours]],
+        Operation::DeleteAgent => [KNOWN, LEAD, &[Kind::NotYours]],
+        Operation::SetSoul => [KNOWN, LEAD, &[Kind::NotYours, Kind::NotYet]],
         Operation::Wake => [KNOWN, LEAD, &[Kind::NotYet]],
     }
 }

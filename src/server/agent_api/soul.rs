@@ -3,6 +3,7 @@
 use ::kube::{
     Api as Kube, Resource, ResourceExt,
     api::{Patch, PatchParams},
+    core::ObjectMeta,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
@@ -11,7 +12,7 @@ use super::{
     Answer, body,
     caller::Caller,
     check,
-    cluster::{EXISTS, ask, unless},
+    cluster::{AGAIN, EXISTS, ask, unless},
     managed::{a_leads, agents, params, refuse_going, taken},
     problem::{Kind, Problem},
     types::Soul,
@@ -57,7 +58,7 @@ pub(super) async fn set(caller: Caller, name: String, sent: Vec<u8>) -> Answer {
 /// Stores a text in the place of what is there.
 async fn store(caller: &Caller, agent: &Agent, wanted: &Soul) -> Result<(), Problem> {
     let reason = wanted.reason.as_deref();
-    let mut soul = team::soul(agent, caller.name(), &wanted.content, reason);
+    let soul = team::soul(agent, caller.name(), &wanted.content, reason);
     let name = soul.name_any();
     let souls = souls(caller);
     // The second time, if it was made after the first look: by a call at the same time, or by a try of ours whose answer was lost.
@@ -70,13 +71,15 @@ async fn store(caller: &Caller, agent: &Agent, wanted: &Soul) -> Result<(), Prob
                 }
             }
             Some(there) if team::owns(agent, &there) => {
-                // Misses one that was deleted and made again by somebody else meanwhile.
-                soul.metadata.uid = there.uid();
-                let params = PatchParams::apply(AGENT_API_FIELD_MANAGER).force();
-                ask(souls.patch(&name, &params, &Patch::Apply(soul))).await?;
+                let change = team::soul_change(&soul, there.metadata.uid.as_deref());
+                let params = PatchParams {
+                    field_manager: Some(AGENT_API_FIELD_MANAGER.to_owned()),
+                    ..PatchParams::default()
+                };
+                ask(souls.patch(&name, &params, &Patch::Merge(change))).await?;
                 return Ok(());
             }
-            Some(_) => return Err(in_the_way(&name)),
+            Some(there) => return Err(has_the_place_of(agent, &there)),
         }
     }
     Err(Problem::changed())
@@ -98,7 +101,7 @@ pub(super) async fn store_first(
     let there = ask(souls.get_opt(&name)).await?;
     let there = there.ok_or_else(Problem::changed)?;
     if !team::owns(agent, &there) {
-        return Err(in_the_way(&name));
+        return Err(has_the_place_of(agent, &there));
     }
     let stored = there.data.as_ref().and_then(|data| data.get(SOUL));
     if stored.map(String::as_str) == Some(content) {
@@ -108,14 +111,27 @@ pub(super) async fn store_first(
     Err(Problem::new(Kind::NotNow, detail))
 }
 
-/// Whether something has the place of the text of the agent of this name.
-pub(super) async fn is_there(caller: &Caller, agent: &str) -> Result<bool, Problem> {
+/// What has the place of the text of the agent of this name.
+pub(super) async fn there(caller: &Caller, agent: &str) -> Result<Option<ObjectMeta>, Problem> {
     let name = team::soul_name(agent);
     let there = ask(souls(caller).get_metadata_opt(&name)).await?;
-    Ok(there.is_some())
+    Ok(there.map(|there| there.metadata))
 }
 
-pub(super) fn in_the_way(name: &str) -> Problem {
+fn has_the_place_of(agent: &Agent, there: &ConfigMap) -> Problem {
+    let uid = agent.metadata.uid.as_deref();
+    in_the_way(&agent.name_any(), uid, &there.metadata)
+}
+
+/// What is said where `there` has the place of the text of the agent of this name; `uid` is that of the Agent, if it is there.
+pub(super) fn in_the_way(agent: &str, uid: Option<&str>, there: &ObjectMeta) -> Problem {
+    let name = team::soul_name(agent);
+    if team::is_left_over(agent, uid, there) {
+        let detail = format!(
+            "ConfigMap {name}, where the text would be stored, is still there from an agent of this name that was deleted, and goes by itself. Try again when as many seconds are over as the header Retry-After says; if it stays, tell a person."
+        );
+        return Problem::passing(Kind::NotYet, detail, AGAIN);
+    }
     let detail = format!(
         "ConfigMap {name}, where the text would be stored, is there and was not made for this agent, so it is left alone. Ask a person to remove or rename it."
     );

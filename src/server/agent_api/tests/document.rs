@@ -156,3 +156,125 @@ fn every_reference_of_the_document_leads_somewhere() {
     }
     walk(&STRICT, &STRICT);
 }
+
+/// The schema of the body that a call takes, with its references resolved; none where it takes none.
+fn schema_of(operation: Operation) -> Option<Value> {
+    let path = format!("{ROOT}{}", operation.path());
+    let method = operation.method().to_lowercase();
+    let content = &STRICT["paths"][path][method]["requestBody"]["content"];
+    let schema = &content["application/json"]["schema"];
+    let reference = schema["$ref"].as_str()?;
+    STRICT.pointer(reference.strip_prefix('#')?).cloned()
+}
+
+/// Bodies that the document does not allow, each made of the example by one change, and what has to be told of them.
+fn bad_bodies(operation: Operation, schema: &Value) -> Vec<(Value, u16)> {
+    let example: Value = serde_json::from_str(operation.example().unwrap()).unwrap();
+    let with = |name: &str, value: Value| {
+        let mut body = example.clone();
+        body[name] = value;
+        body
+    };
+    let fields = schema["properties"].as_object().unwrap();
+    let mut bodies = vec![
+        json!([]),
+        json!([example]),
+        json!(fields.keys().map(|_| "a").collect::<Vec<_>>()),
+        json!("a"),
+        json!(7),
+        json!(true),
+        with("no such field", json!(null)),
+    ];
+    for (name, field) in fields {
+        let wrong = [json!(7), json!(true), json!([]), json!({}), json!(["a"])];
+        bodies.extend(wrong.map(|wrong| with(name, wrong)));
+        if field["type"] == "string" {
+            bodies.push(with(name, json!(null)));
+        }
+        if field["minLength"].is_u64() {
+            bodies.push(with(name, json!("")));
+        }
+        if let Some(longest) = field["maxLength"].as_u64() {
+            let over = usize::try_from(longest).unwrap() + 1;
+            bodies.push(with(name, json!("a".repeat(over))));
+        }
+    }
+    for name in schema["required"].as_array().into_iter().flatten() {
+        let mut body = example.clone();
+        let fields = body.as_object_mut().unwrap();
+        fields.remove(name.as_str().unwrap());
+        bodies.push(body);
+    }
+    for body in &bodies {
+        validate(schema, body).expect_err("the document allows it");
+    }
+    bodies.into_iter().map(|body| (body, 422)).collect()
+}
+
+#[tokio::test]
+async fn every_body_that_the_document_does_not_allow_is_refused_as_it_says() {
+    let rate = Rate::new(100_000, 100_000);
+    let limits = Limits {
+        agent: rate,
+        address: rate,
+        failures: rate,
+        ..Limits::default()
+    };
+    let world = World::with(limits);
+    let mut tried = 0;
+    for operation in Operation::ALL {
+        let Some(schema) = schema_of(operation) else {
+            continue;
+        };
+        let call = format!(
+            "{} {}",
+            operation.method(),
+            operation.path().replace("{name}", "helper")
+        );
+        for (body, status) in bad_bodies(operation, &schema) {
+            // Each answer is held against the document where it is sent.
+            let told = world.json("research-lead", &call, body.clone()).await;
+            assert_eq!(told.status, status, "{call} {body} {told:?}");
+            assert!(!told.pointers().is_empty(), "{call} {body}");
+            tried += 1;
+        }
+        for text in ["{", "name=a", "[", "\u{0}", "{\"a\":}", "nul"] {
+            let told = world.call("research-lead", &call, text).await;
+            assert_eq!(told.status, 400, "{call} {text:?} {told:?}");
+        }
+    }
+    assert!(tried > 60, "{tried} bodies are few");
+    assert!(world.server.asked().is_empty());
+}
+
+#[tokio::test]
+async fn whoever_calls_with_whatever_name_gets_an_answer_that_the_document_names() {
+    let rate = Rate::new(100_000, 100_000);
+    let limits = Limits {
+        agent: rate,
+        address: rate,
+        failures: rate,
+        ..Limits::default()
+    };
+    for operation in Operation::ALL {
+        for who in ["research-lead", "analyst", "loner", "nobody"] {
+            for name in [
+                "helper",
+                "nobody",
+                "%FF",
+                "%00",
+                "%7Bname%7D",
+                "Not%20a%20name",
+                "..",
+                &"a".repeat(300),
+            ] {
+                let world = World::with(limits);
+                let path = operation.path().replace("{name}", name);
+                let call = format!("{} {path}", operation.method());
+                let body = operation.example().unwrap_or("no JSON");
+                let told = world.call(who, &call, body).await;
+                assert!(told.status < 500, "{who} {call} {told:?}");
+            }
+        }
+    }
+}

@@ -169,6 +169,21 @@ async fn a_lead_wakes_a_fellow_once_each_time_and_says_why() {
         first["mission.openclaw.dev/wake-message"],
         "Look at the figures."
     );
+    // Not acted on yet. The call whose answer was lost is taken again; another message would take the place of this one.
+    let same = json!({"name": "analyst", "message": "Look at the figures."});
+    assert_eq!(world.json(LEAD, WAKE, same).await.status, 202);
+    for other in [
+        json!({"name": "analyst"}),
+        json!({"name": "analyst", "message": "Look at the words."}),
+    ] {
+        let told = world.json(LEAD, WAKE, other).await;
+        assert_eq!((told.status, told.problem()), (409, "not-now"), "{told:?}");
+    }
+    assert_eq!(annotations(), first);
+    // Acted on.
+    let mut acted = world.server.get("team/agents/analyst").unwrap();
+    acted["status"]["recorded"] = json!({"wake": first["mission.openclaw.dev/wake"]});
+    world.server.put("agents", &acted);
     assert_eq!(
         world
             .json(LEAD, WAKE, json!({"name": "analyst"}))
@@ -266,6 +281,22 @@ async fn a_lead_that_is_being_deleted_is_heard_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_lead_that_is_paused_leads_on() {
+    let mut world = World::new();
+    world.change(LEAD, |agent| agent.spec.paused = true);
+    assert_eq!(world.call(LEAD, ME, "").await.body["paused"], true);
+    for (call, body, code) in [
+        (CREATE, json!({"name": "a"}), 201),
+        (WAKE, json!({"name": "helper"}), 202),
+        ("PUT /agents/helper/soul", json!({"content": "x"}), 202),
+        ("DELETE /agents/helper", json!({}), 202),
+    ] {
+        let told = world.json(LEAD, call, body).await;
+        assert_eq!(told.status, code, "{call} {told:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_newcomer_is_woken_when_it_was_looked_at_and_not_before() {
     let mut world = World::new();
     let looked_at = world.known("helper");
@@ -283,5 +314,8 @@ async fn a_newcomer_is_woken_when_it_was_looked_at_and_not_before() {
     world.change("helper", |agent| *agent = looked_at);
     world.server.asked();
     assert_eq!(world.json(LEAD, WAKE, wake()).await.status, 202);
-    assert_eq!(world.server.paths(), ["PATCH team/agents/helper"]);
+    assert_eq!(
+        world.server.paths(),
+        ["GET team/agents/helper", "PATCH team/agents/helper"]
+    );
 }

@@ -38,7 +38,10 @@ async fn a_lead_adds_a_worker_that_the_board_owns_and_no_other_tool_takes_for_it
 
 #[tokio::test]
 async fn a_name_that_is_taken_reads_the_same_wherever_and_whatever_has_it() {
-    let world = World::new();
+    let mut world = World::new();
+    // No Board names it. One of another namespace keeps nothing here.
+    world.put_gateway("spare", "team");
+    world.put_gateway("elsewhere", "other");
     // The cache does not show it yet.
     world
         .server
@@ -52,6 +55,7 @@ async fn a_name_that_is_taken_reads_the_same_wherever_and_whatever_has_it() {
         "research-lead",
         "ops-lead",
         "main-main",
+        "spare-main",
     ] {
         let answer = world.json(LEAD, CREATE, newcomer(name)).await;
         assert_eq!(
@@ -68,6 +72,32 @@ async fn a_name_that_is_taken_reads_the_same_wherever_and_whatever_has_it() {
         ["POST team/agents", "GET team/agents/unseen"],
         "what is known is not asked"
     );
+    let told = world.json(LEAD, CREATE, newcomer("elsewhere-main")).await;
+    assert_eq!(told.status, 201);
+}
+
+#[tokio::test]
+async fn a_name_whose_agent_is_going_is_free_soon_and_only_its_board_learns_that() {
+    let mut world = World::new();
+    for name in ["helper", "guard"] {
+        world.change(name, |agent| {
+            agent.metadata.deletion_timestamp = Some(now());
+        });
+    }
+    // The cache does not show that this one goes.
+    let mut going = world.known("analyst");
+    going.metadata.name = Some("unseen".to_owned());
+    going.metadata.deletion_timestamp = Some(now());
+    world.server.put("agents", &going);
+    for name in ["helper", "unseen"] {
+        let told = world.json(LEAD, CREATE, newcomer(name)).await;
+        assert_eq!(
+            (told.status, told.problem(), told.retry_after()),
+            (503, "not-yet", 5)
+        );
+    }
+    let told = world.json(LEAD, CREATE, newcomer("guard")).await;
+    assert_eq!(told.problem(), "name-taken");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod lead;
 mod limits;
 mod read;
 mod server;
+mod socket;
 mod soul;
 
 use std::net::SocketAddr;
@@ -32,7 +33,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::{
     api::{
-        Agent, Board,
+        Agent, Board, Gateway,
         condition::{self, ACCEPTED, Judgement},
         reason::Reason,
     },
@@ -57,6 +58,7 @@ struct World {
     metrics: Metrics,
     agents: Writer<Agent>,
     boards: Writer<Board>,
+    gateways: Writer<Gateway>,
 }
 
 /// What was answered.
@@ -137,6 +139,7 @@ impl World {
             metrics,
             agents: Writer::default(),
             boards: Writer::default(),
+            gateways: Writer::default(),
         }
     }
 
@@ -145,6 +148,7 @@ impl World {
         self.directory.open(Objects {
             agents: self.agents.as_reader(),
             boards: self.boards.as_reader(),
+            gateways: self.gateways.as_reader(),
             agents_of_board: of_board(self.agents.as_reader()),
             client: self.server.client(),
         });
@@ -161,6 +165,17 @@ impl World {
 
     fn put_board(&mut self, board: Board) {
         self.boards.apply_watcher_event(&Event::Apply(board));
+    }
+
+    fn put_gateway(&mut self, name: &str, namespace: &str) {
+        let object = json!({
+            "apiVersion": "mission.openclaw.dev/v1alpha1",
+            "kind": "Gateway",
+            "metadata": { "name": name, "namespace": namespace, "uid": format!("gateway-{namespace}-{name}") },
+            "spec": { "url": "ws://gateway:1", "auth": { "tokenSecretRef": { "name": "x", "key": "token" } } },
+        });
+        let gateway = serde_json::from_value(object).unwrap();
+        self.gateways.apply_watcher_event(&Event::Apply(gateway));
     }
 
     fn known(&self, name: &str) -> Agent {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::{
-    agent::{FileState, FileStatus},
+    agent::{FileState, FileStatus, Role},
     condition::{self, Judgement},
     reason::Reason,
 };
@@ -245,8 +245,11 @@ async fn a_body_that_is_wrong_is_told_with_the_place_in_it() {
     for (body, pointer) in [
         (r#"{"satus":"online"}"#, "#/satus"),
         (r#"{"name":7}"#, "#/name"),
-        ("[]x", "#"),
+        ("[]", "#"),
+        (r#"["analyst", null, "online"]"#, "#"),
         ("7", "#"),
+        (r#""analyst""#, "#"),
+        (r#"{"name":"a","name":"b"}"#, "#"),
     ] {
         let told = heartbeat(body).await;
         assert_eq!(
@@ -255,15 +258,81 @@ async fn a_body_that_is_wrong_is_told_with_the_place_in_it() {
             "{body} {told:?}"
         );
     }
-    for body in ["{", "{}}", "name=analyst", "\u{feff}{}"] {
+    for body in ["{", "{}}", "[]x", "name=analyst", "\u{feff}{}"] {
         let told = heartbeat(body).await;
         assert_eq!((told.status, told.problem()), (400, "bad-body"), "{body}");
     }
-    let told = heartbeat(&json!({"status": token("analyst")}).to_string()).await;
-    assert!(
-        told.status == 422 && told.detail().contains("your token"),
-        "{told:?}"
-    );
+    let token = token("analyst");
+    let escaped = token.chars().fold(String::new(), |escaped, c| {
+        format!("{escaped}\\u{:04x}", u32::from(c))
+    });
+    for body in [
+        format!(r#"{{"status":"{token}"}}"#),
+        format!(r#"{{"status":"It is {escaped}."}}"#),
+        format!(r#"{{"{escaped}":1}}"#),
+        format!(r#"{{"status":["{escaped}"]}}"#),
+    ] {
+        let told = heartbeat(&body).await;
+        assert!(
+            told.status == 422 && told.detail().contains("your token"),
+            "{body} {told:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_a_problem_like_any_other_and_counted() {
+    let world = World::new();
+    for call in ["DELETE /agents/%FF", "PUT /agents/%FF%FE/soul"] {
+        let body = r#"{"content":"x"}"#;
+        let told = world.send(request(call), body).await;
+        assert_eq!((told.status, told.problem()), (401, "unauthenticated"));
+        let told = world.call("analyst", call, body).await;
+        assert_eq!((told.status, told.problem()), (403, "forbidden"));
+        let told = world.call("research-lead", call, body).await;
+        assert_eq!((told.status, told.problem()), (404, "not-on-board"));
+    }
+    let counted = world.metrics.encode().unwrap();
+    let line = r#"mission_operator_agent_api_requests_total{operation="deleteAgent",code="404"} 1"#;
+    assert!(counted.contains(line), "{counted}");
+    assert!(world.server.asked().is_empty());
+}
+
+#[tokio::test]
+async fn who_may_no_more_when_its_body_has_come_changes_nothing() {
+    for change in [
+        // Its token was replaced meanwhile; it is another's to lead; it is being deleted.
+        (|world: &mut World| {
+            let lead = key(&world.known("research-lead"));
+            world.directory.set_tokens(&lead, []);
+        }) as fn(&mut World),
+        |world| world.change("research-lead", |agent| agent.spec.role = Role::Worker),
+        |world| {
+            world.change("research-lead", |agent| {
+                agent.metadata.deletion_timestamp = Some(now());
+            });
+        },
+    ] {
+        let mut world = World::new();
+        let (rest, comes) = tokio::sync::oneshot::channel::<()>();
+        let (look, is_looked_for) = tokio::sync::oneshot::channel::<()>();
+        let body = futures_util::stream::once(async move {
+            look.send(()).ok();
+            comes.await.ok();
+            Ok::<_, std::io::Error>(json!({"name": "late"}).to_string())
+        });
+        let request = request(CREATE)
+            .header("X-Agent-Token", token("research-lead"))
+            .body(Body::from_stream(body))
+            .unwrap();
+        let answer = tokio::spawn(world.router.clone().oneshot(request));
+        is_looked_for.await.unwrap();
+        change(&mut world);
+        rest.send(()).unwrap();
+        let status = answer.await.unwrap().unwrap().status().as_u16();
+        assert!([401, 403, 409].contains(&status), "{status}");
+        assert!(world.server.asked().is_empty());
+    }
 }
 
 #[tokio::test]

@@ -81,6 +81,10 @@ impl Server {
         self.state().objects.get(key).cloned()
     }
 
+    pub(super) fn remove(&self, key: &str) {
+        self.state().objects.remove(key);
+    }
+
     pub(super) fn refuse(&self, of: &str, code: u16, status: &Value) {
         let whole =
             json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code});
@@ -177,6 +181,7 @@ impl State {
         let is = &object["metadata"];
         let wanted = [
             (&body["metadata"]["uid"], &is["uid"]),
+            (&body["metadata"]["resourceVersion"], &is["resourceVersion"]),
             (&body["preconditions"]["uid"], &is["uid"]),
             (
                 &body["preconditions"]["resourceVersion"],

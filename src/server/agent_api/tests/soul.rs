@@ -87,6 +87,7 @@ async fn the_first_text_is_stored_and_named_by_the_agent_and_the_next_only_store
         "It was bland."
     );
 
+    // The reason of the first is none of the second.
     assert_eq!(world.json(LEAD, SOUL, text("Second.")).await.status, 202);
     assert_eq!(
         world.server.paths(),
@@ -98,6 +99,12 @@ async fn the_first_text_is_stored_and_named_by_the_agent_and_the_next_only_store
     );
     let soul = world.server.get("team/configmaps/helper-soul").unwrap();
     assert_eq!(soul["data"], json!({"SOUL.md": "Second."}));
+    let annotations = soul["metadata"]["annotations"].as_object().unwrap();
+    assert!(
+        !annotations.contains_key("mission.openclaw.dev/change-reason"),
+        "{annotations:?}"
+    );
+    assert_eq!(soul["metadata"]["ownerReferences"][0]["name"], "helper");
 }
 
 #[tokio::test]
@@ -183,6 +190,29 @@ async fn a_config_map_that_was_not_made_for_the_agent_stays() {
         asked.iter().all(|asked| asked.starts_with("GET")),
         "{asked:?}"
     );
+}
+
+#[tokio::test]
+async fn a_config_map_of_an_agent_of_the_name_that_is_gone_is_waited_for() {
+    let world = World::new();
+    for name in ["helper", "poet"] {
+        let owner = json!({"apiVersion": "mission.openclaw.dev/v1alpha1", "kind": "Agent", "name": name, "uid": "gone", "controller": true});
+        let left_over = json!({"metadata": {"name": format!("{name}-soul"), "namespace": "team", "uid": "old", "ownerReferences": [owner]}, "data": {"SOUL.md": "Old."}});
+        world.server.put("configmaps", &left_over);
+    }
+    let put = world.json(LEAD, SOUL, text("x")).await;
+    let poet = || json!({"name": "poet", "soul": "x"});
+    let created = world.json(LEAD, CREATE, poet()).await;
+    for told in [put, created] {
+        assert_eq!(
+            (told.status, told.problem(), told.retry_after()),
+            (503, "not-yet", 5),
+            "{told:?}"
+        );
+    }
+    assert_eq!(world.server.get("team/agents/poet"), None);
+    world.server.remove("team/configmaps/poet-soul");
+    assert_eq!(world.json(LEAD, CREATE, poet()).await.status, 201);
 }
 
 #[tokio::test]
