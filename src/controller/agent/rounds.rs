@@ -78,7 +78,8 @@ impl Visit<'_> {
                 continue;
             };
             if !plan.reads.is_empty() {
-                for (name, read) in observe::read(&target.link, &id, &plan.reads).await? {
+                let read = observe::read(&target.link, &id, &plan.reads, &plan.left_alone).await?;
+                for (name, read) in read {
                     if let Some(file) = files.get_mut(&name) {
                         file.read = Some(read);
                     }
