@@ -118,6 +118,37 @@ fn a_seed_that_is_put_back_is_as_it_was_left_and_one_that_cannot_be_read_is_drif
 }
 
 #[test]
+fn what_was_put_back_is_told_though_another_file_could_not_be_written() {
+    run(async {
+        let team = Team::on(shared().await, "drift-half").await;
+        let spec = json!({
+            "gatewayRef": {"name": "main"},
+            "files": [
+                {"name": "SOUL.md", "content": "enforced"},
+                {"name": "MEMORY.md", "content": "enforced", "policy": "Enforce"},
+            ],
+        });
+        team.apply_spec::<Agent>("victim", spec).await;
+        let agent: Agent = team.ready("victim").await;
+        let memory = file(&agent, "MEMORY.md");
+        std::fs::write(file(&agent, "SOUL.md"), "damaged").unwrap();
+        // For the gateway no file, and no place for one.
+        std::fs::remove_file(&memory).unwrap();
+        std::fs::create_dir(&memory).unwrap();
+        team.reconcile_now::<Agent>("victim").await;
+        team.event_noting("victim", "DriftCorrected", "SOUL.md")
+            .await;
+        assert_eq!(read(&file(&agent, "SOUL.md")), "enforced");
+        team.told::<Agent>("victim", "FilesSynced", "False", "Rejected")
+            .await;
+        std::fs::remove_dir(&memory).unwrap();
+        team.reconcile_now::<Agent>("victim").await;
+        team.ready::<Agent>("victim").await;
+        assert_eq!(read(&memory), "enforced");
+    });
+}
+
+#[test]
 fn everything_enforced_is_put_back_at_the_next_resync_without_being_asked() {
     run(async {
         let gateway = &*quiet().await;
