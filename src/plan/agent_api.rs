@@ -202,7 +202,11 @@ pub fn tools(role: Role, has_board: bool, access: &Access) -> String {
         let summary = operation.summary();
         format!("\n{summary}\n\n```sh\n{}\n```\n", curl(operation))
     }));
-    text
+    let document = format!(
+        "\nEvery field and every answer of these calls, as an OpenAPI document; needs no token.\n\n\
+         ```sh\ncurl -sS '{base}/openapi.json'\n```\n"
+    );
+    text + &document
 }
 
 /// The call as a line for a shell.
@@ -243,7 +247,8 @@ mod tests {
             (Role::Lead, true, 9),
         ] {
             let text = told(role, has_board);
-            assert_eq!(text.matches("curl ").count(), calls, "{text}");
+            // And one for the document of them all.
+            assert_eq!(text.matches("curl ").count(), calls + 1, "{text}");
         }
         insta::assert_snapshot!(told(Role::Lead, true));
     }

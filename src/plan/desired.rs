@@ -1,6 +1,6 @@
 //! What an Agent is to be: its own spec over its Board's over its Gateway's over the built-in default, field by field.
 //!
-//! Pure. ConfigMap texts are only named here; the caller brings them.
+//! Pure. ConfigMap texts are only named here; the caller brings them, and says who else has a role.
 
 use serde_json::Value;
 
@@ -15,7 +15,8 @@ use crate::api::{
     user::UserProfile,
 };
 use crate::plan::{
-    agent_id, owned,
+    agent_id,
+    owned::InRole,
     render::{
         BoardContext, BoardRules, Context, FileName, IdentityContext, Policy, Source, UserContext,
     },
@@ -130,7 +131,7 @@ pub fn desired(
         board: board.map(board_context),
         gateway_name: name(gateway.metadata.name.as_ref()),
         session_key: agent_id::session_key(&agent_id),
-        main_session_key: main_session_key(gateway),
+        main_session_key: String::new(),
         workspace_root: gateway.spec.workspace_root.clone().unwrap_or_default(),
         workspace_path: workspace.clone().unwrap_or_default(),
         base_url: String::new(),
@@ -154,6 +155,18 @@ pub fn desired(
         files,
         ignored,
         context,
+    }
+}
+
+impl Desired {
+    /// Tells the texts who leads the Board, and who is the Gateway's main agent.
+    pub fn name_others(&mut self, lead: Option<InRole>, main: Option<InRole>) {
+        if let (Some(board), Some(lead)) = (&mut self.context.board, lead) {
+            board.lead_name = lead.display_name;
+        }
+        if let Some(main) = main {
+            self.context.main_session_key = agent_id::session_key(&main.agent_id);
+        }
     }
 }
 
@@ -203,17 +216,6 @@ fn identity(layers: &[Option<&Identity>]) -> IdentityContext {
         personality: text(|i| i.personality.as_ref()),
         custom_instructions: text(|i| i.custom_instructions.as_ref()),
     }
-}
-
-/// The session of the gateway-wide agent that the Gateway declares.
-fn main_session_key(gateway: &Gateway) -> String {
-    let declared = gateway.spec.main_agent.as_ref();
-    let id = declared.map(|_| {
-        let namespace = name(gateway.metadata.namespace.as_ref());
-        let main = owned::name_of(&name(gateway.metadata.name.as_ref()), Role::Main);
-        agent_id::derived(&namespace, &main)
-    });
-    id.map_or_else(String::new, |id| agent_id::session_key(&id))
 }
 
 /// The policy that is given to a file, by the most specific of `layers` that gives one.
@@ -277,6 +279,7 @@ fn board_context(board: &Board) -> BoardContext {
     let rules = spec.rules.clone().unwrap_or_default();
     BoardContext {
         name: spec.display_name.clone().unwrap_or_else(|| id.clone()),
+        lead_name: String::new(),
         id,
         kind: match spec.type_ {
             Some(BoardType::Goal) => "goal",

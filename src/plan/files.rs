@@ -39,6 +39,8 @@ pub enum Read {
         /// Milliseconds since 1970.
         modified: Option<i64>,
     },
+    /// The gateway does not read it, because it is a link for instance. An answer only of a file that [is left alone](is_left_alone).
+    Refused,
 }
 
 /// Why a file is written.
@@ -99,9 +101,7 @@ pub fn decide(
             },
         })
     };
-    // Seeded once: the agent's own since, even where it deleted the file.
-    let was_seeded = |r: &&FileStatus| r.state != FileState::Emptied && is_written(r);
-    if let Some(seeded) = recorded.filter(|_| !enforced).filter(was_seeded) {
+    if let Some(seeded) = recorded.filter(|_| is_left_alone(file.policy, recorded)) {
         return left_alone(seeded, FileState::Seeded, listed, read);
     }
     let written = recorded.filter(|r| r.state == FileState::Synced);
@@ -112,7 +112,8 @@ pub fn decide(
         {
             record(&entry::sha256(""), 0, None)
         }
-        (Some(Read::Missing), _) | (None, Listed::Missing) => Action::Write {
+        // Whoever asks for such a file to be written is told by the gateway why it is not.
+        (Some(Read::Missing | Read::Refused), _) | (None, Listed::Missing) => Action::Write {
             expected: None,
             cause: if written.is_some() {
                 Cause::Drift
@@ -161,6 +162,17 @@ pub fn decide(
     }
 }
 
+/// Whether a file is the agent's own, so that it is compared and never written: one that is ignored, or was seeded once, even where the agent
+/// deleted it since.
+#[must_use]
+pub fn is_left_alone(policy: Policy, recorded: Option<&FileStatus>) -> bool {
+    match policy {
+        Policy::Enforce => false,
+        Policy::Ignore => true,
+        Policy::Seed => recorded.is_some_and(|r| r.state != FileState::Emptied && is_written(r)),
+    }
+}
+
 /// Decides about a file that is to be left alone from the start: it is compared with what we wrote last, if we ever did. Never a write.
 #[must_use]
 pub fn decide_ignored(
@@ -182,6 +194,9 @@ pub fn decide_ignored(
 }
 
 /// A file as it stands that is the agent's own: as we left it, or changed or deleted since.
+///
+/// The record keeps hash, size and time of what we left, whatever became of it: an agent that writes its own file with every beat costs no read
+/// and no write of the status, and one that is put back is known again.
 fn left_alone(
     written: &FileStatus,
     as_left: FileState,
@@ -190,21 +205,36 @@ fn left_alone(
 ) -> Action {
     // Recorded so: there was none.
     let was_missing = written.size == 0 && written.modified.is_none();
-    let drifted = match (read, listed) {
-        // Told once: what is its own may change with every beat.
-        _ if written.state == FileState::Drifted => true,
-        (Some(Read::Missing), _) | (None, Listed::Missing) => !was_missing,
-        (Some(Read::Present { hash, .. }), _) => *hash != written.sha256,
-        (None, Listed::Present { size, modified }) => {
-            (size, modified) != (written.size, written.modified)
-        }
-        (None, Listed::No) => return Action::Read,
+    let now = |state, size, modified| {
+        Action::Record(FileStatus {
+            size,
+            modified,
+            state,
+            ..written.clone()
+        })
     };
-    let state = if drifted { FileState::Drifted } else { as_left };
-    Action::Record(FileStatus {
-        state,
-        ..written.clone()
-    })
+    let as_recorded = |state| now(state, written.size, written.modified);
+    match (read, listed) {
+        (Some(Read::Missing), _) | (None, Listed::Missing) if was_missing => as_recorded(as_left),
+        // The same text, restored or touched.
+        (
+            Some(Read::Present {
+                hash,
+                size,
+                modified,
+            }),
+            _,
+        ) if *hash == written.sha256 => now(as_left, *size, *modified),
+        (Some(_), _) | (None, Listed::Missing) => as_recorded(FileState::Drifted),
+        // Of another size, it is another text: not worth a read.
+        (None, Listed::Present { size, .. }) if size != written.size => {
+            as_recorded(FileState::Drifted)
+        }
+        (None, Listed::Present { modified, .. }) if modified == written.modified => {
+            as_recorded(as_left)
+        }
+        (None, Listed::Present { .. } | Listed::No) => Action::Read,
+    }
 }
 
 /// Whether a record is of a text that we wrote or found, and not only that there is none of ours.

@@ -19,7 +19,7 @@ use crate::api::{
     owned::OwnedAgent,
     reason::Reason,
 };
-use crate::plan::names;
+use crate::plan::{agent_id, names, seats};
 
 /// An object that declares an Agent, or could.
 #[derive(Clone, Debug)]
@@ -62,6 +62,15 @@ pub enum Step {
     NameTaken,
 }
 
+/// Who has a role, as the texts of other agents name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InRole {
+    /// Its name for people.
+    pub display_name: String,
+    /// Its id on the gateway.
+    pub agent_id: String,
+}
+
 impl<'a> Owner<'a> {
     fn new<K: Resource<DynamicType = ()>>(
         object: &K,
@@ -87,6 +96,35 @@ impl<'a> Owner<'a> {
                 ..owner
             }),
         }
+    }
+
+    /// The Agent that has the role, or is about to, as others are told of it: `holder`, else the one that is declared and not there yet.
+    /// `there` is the Agent of its name: where that one does not hold the role, it is another's, or was refused.
+    #[must_use]
+    pub fn in_role(&self, holder: Option<&Agent>, there: Option<&Agent>) -> Option<InRole> {
+        if let Some(agent) = holder {
+            let recorded = agent.status.as_ref().and_then(|it| it.agent_id.clone());
+            let id = recorded.or_else(|| agent.spec.agent_id.clone());
+            return Some(InRole {
+                display_name: seats::display_name(agent),
+                agent_id: id.unwrap_or_else(|| {
+                    let namespace = agent.namespace().unwrap_or_default();
+                    agent_id::derived(&namespace, &agent.name_any())
+                }),
+            });
+        }
+        let declared = self.declared.filter(|_| there.is_none())?;
+        let name = declared.display_name.clone();
+        Some(InRole {
+            display_name: name.unwrap_or_else(|| self.agent_name.clone()),
+            agent_id: agent_id::derived(&self.namespace, &self.agent_name),
+        })
+    }
+
+    /// The namespace of this owner, and of its Agent.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// Whether `agent` was made for this owner.

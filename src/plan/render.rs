@@ -22,6 +22,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use minijinja::{Environment, Error, ErrorKind, Template, UndefinedBehavior, Value};
 
+use context::Upkeep;
 pub use context::{BoardContext, BoardRules, Context, IdentityContext, UserContext};
 pub use file::{FileName, Policy, Source, Wanted};
 pub use problem::{Problem, RenderError, Text};
@@ -141,9 +142,9 @@ impl Renderer {
         checklist: Option<&Source>,
         tail: &Tail,
     ) -> Result<Workspace, RenderError> {
-        let variables = context.variables();
         let wanted: BTreeMap<FileName, &Wanted> =
             wanted.iter().map(|wanted| (wanted.name, wanted)).collect();
+        let variables = context.variables(&tail.upkeep(&wanted));
         let mut problems = Vec::new();
         let mut files = Vec::new();
         for wanted in wanted.into_values() {
@@ -205,7 +206,8 @@ impl Renderer {
 /// The names of the variables that templates may use, sorted.
 #[must_use]
 pub fn variable_names() -> Vec<&'static str> {
-    Context::default().variables().into_keys().collect()
+    let variables = Context::default().variables(&Upkeep::default());
+    variables.into_keys().collect()
 }
 
 fn run(
@@ -284,15 +286,34 @@ fn one_final_line_break(text: &str) -> String {
 }
 
 impl Tail {
+    /// What becomes of the wanted files, for texts that speak of it.
+    fn upkeep(&self, wanted: &BTreeMap<FileName, &Wanted>) -> Upkeep {
+        let agents = wanted.get(&FileName::Agents);
+        Upkeep {
+            api_told: agents.is_some_and(|agents| self.told(agents).is_some()),
+            enforced: wanted
+                .values()
+                .filter(|file| file.policy == Policy::Enforce)
+                .map(|file| file.name)
+                .collect(),
+        }
+    }
+
+    /// The part that tells of the API, where it goes behind this AGENTS.md.
+    fn told(&self, agents: &Wanted) -> Option<&SecretString> {
+        let tells =
+            agents.policy == Policy::Enforce && !matches!(agents.source, Source::Verbatim(_));
+        self.api.as_ref().filter(|_| tells)
+    }
+
     /// The whole text of a file.
     fn close(&self, file: &Wanted, text: String) -> String {
         if file.name != FileName::Agents {
             return text;
         }
-        let tells = file.policy == Policy::Enforce && !matches!(file.source, Source::Verbatim(_));
-        let text = match &self.api {
-            Some(api) if tells => format!("{text}\n{}", api.expose_secret()),
-            _ => text,
+        let text = match self.told(file) {
+            Some(api) => format!("{text}\n{}", api.expose_secret()),
+            None => text,
         };
         match &self.mark {
             Some(mark) => mark.append(&text),

@@ -48,6 +48,15 @@ pub fn holder<'a>(role: Role, all: impl IntoIterator<Item = &'a Agent>) -> Optio
         .min_by_key(|agent| order(agent))
 }
 
+/// Who of `all` has the role, or is about to: who was accepted for it, else the first of those against whom nothing was said.
+pub fn holder_to_be<'a>(role: Role, all: impl IntoIterator<Item = &'a Agent>) -> Option<&'a Agent> {
+    let comes =
+        |agent: &Agent| agent.metadata.deletion_timestamp.is_none() && refused(agent).is_none();
+    all.into_iter()
+        .filter(|agent| agent.spec.role == role && (is_accepted(agent) || comes(agent)))
+        .min_by_key(|agent| (Reverse(is_accepted(agent)), order(agent)))
+}
+
 /// Whether the Agent was accepted when it was judged last.
 #[must_use]
 pub fn is_accepted(agent: &Agent) -> bool {

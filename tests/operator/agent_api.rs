@@ -65,7 +65,7 @@ fn every_line_of_a_leads_agents_md_does_in_a_shell_what_it_says() {
         let lead: Agent = team.ready("desk-lead").await;
         team.ready::<Agent>("clerk").await;
         let (names, lines) = lines(&file(&lead, "AGENTS.md"));
-        assert_eq!(lines.len(), 9, "{lines:#?}");
+        assert_eq!(lines.len(), 10, "{lines:#?}");
         let mut answers = Vec::new();
         for line in &lines {
             let answer = shell(&names, line).await;
@@ -165,7 +165,7 @@ fn who_may_not_is_told_why_and_learns_nothing_of_others() {
         team.ready::<Agent>("stranger").await;
         let (lead, calls) = lines(&file(&lead, "AGENTS.md"));
         let (worker, own) = lines(&file(&clerk, "AGENTS.md"));
-        assert_eq!(own.len(), 5, "{own:#?}");
+        assert_eq!(own.len(), 6, "{own:#?}");
         let delete = line(&calls, "-X DELETE");
         for (who, line, status) in [
             (&worker, delete.to_owned(), 403),

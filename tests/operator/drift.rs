@@ -1,8 +1,14 @@
 //! What somebody else changed on the gateway: put back where it is enforced, left where it was only seeded.
 
-use std::time::Instant;
+use std::{
+    path::Path,
+    time::{Instant, SystemTime},
+};
 
-use mission_operator::api::{Agent, agent::FileState};
+use mission_operator::api::{
+    Agent,
+    agent::{FileState, FileStatus},
+};
 use serde_json::json;
 
 use crate::{
@@ -32,6 +38,15 @@ fn state(agent: &Agent, name: &str) -> Option<FileState> {
         .iter()
         .find(|file| file.name == name)
         .map(|file| file.state)
+}
+
+/// Gives a file the time of now, as a restore does; in milliseconds since 1970.
+fn touch(path: &Path) -> i64 {
+    let now = SystemTime::now();
+    let opened = std::fs::File::options().append(true).open(path).unwrap();
+    opened.set_modified(now).unwrap();
+    let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    i64::try_from(since_1970.as_millis()).unwrap()
 }
 
 #[test]
@@ -65,6 +80,71 @@ fn a_damaged_file_is_put_back_at_once_when_somebody_asks() {
             "{:?}",
             began.elapsed()
         );
+    });
+}
+
+#[test]
+fn a_seed_that_is_put_back_is_as_it_was_left_and_one_that_cannot_be_read_is_drift() {
+    run(async {
+        let team = Team::on(shared().await, "drift-back").await;
+        let agent = agent(&team).await;
+        let user = file(&agent, "USER.md");
+        let until = async |what: &str, wanted: FileState, modified: Option<i64>| {
+            team.reconcile_now::<Agent>("victim").await;
+            let stands = |agent: &Agent| {
+                let files = &agent.status.as_ref().unwrap().files;
+                let is_it = |file: &&FileStatus| file.name == "USER.md" && file.state == wanted;
+                let found = files.iter().find(is_it);
+                found.is_some_and(|file| modified.is_none_or(|time| file.modified == Some(time)))
+            };
+            team.until("victim", what, stands).await;
+            team.ready::<Agent>("victim").await;
+        };
+        // Restored with all others: the same text at another time is no drift.
+        let restored = Some(touch(&user));
+        until("restored", FileState::Seeded, restored).await;
+        std::fs::write(&user, "the agent's own").unwrap();
+        until("changed", FileState::Drifted, None).await;
+        std::fs::write(&user, "seeded").unwrap();
+        until("put back", FileState::Seeded, None).await;
+        // A file with a second name is listed, and not read.
+        std::fs::hard_link(&user, user.with_extension("bak")).unwrap();
+        touch(&user);
+        until("linked", FileState::Drifted, None).await;
+        std::fs::remove_file(&user).unwrap();
+        std::fs::rename(user.with_extension("bak"), &user).unwrap();
+        until("put back again", FileState::Seeded, None).await;
+    });
+}
+
+#[test]
+fn what_was_put_back_is_told_though_another_file_could_not_be_written() {
+    run(async {
+        let team = Team::on(shared().await, "drift-half").await;
+        let spec = json!({
+            "gatewayRef": {"name": "main"},
+            "files": [
+                {"name": "SOUL.md", "content": "enforced"},
+                {"name": "MEMORY.md", "content": "enforced", "policy": "Enforce"},
+            ],
+        });
+        team.apply_spec::<Agent>("victim", spec).await;
+        let agent: Agent = team.ready("victim").await;
+        let memory = file(&agent, "MEMORY.md");
+        std::fs::write(file(&agent, "SOUL.md"), "damaged").unwrap();
+        // For the gateway no file, and no place for one.
+        std::fs::remove_file(&memory).unwrap();
+        std::fs::create_dir(&memory).unwrap();
+        team.reconcile_now::<Agent>("victim").await;
+        team.event_noting("victim", "DriftCorrected", "SOUL.md")
+            .await;
+        assert_eq!(read(&file(&agent, "SOUL.md")), "enforced");
+        team.told::<Agent>("victim", "FilesSynced", "False", "Rejected")
+            .await;
+        std::fs::remove_dir(&memory).unwrap();
+        team.reconcile_now::<Agent>("victim").await;
+        team.ready::<Agent>("victim").await;
+        assert_eq!(read(&memory), "enforced");
     });
 }
 

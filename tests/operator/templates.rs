@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     gateways::{checklist, read, shared},
     team::{Team, agent_id, file, gateway_spec},
-    world::{file_is, run},
+    world::{file_is, run, world},
 };
 
 /// Makes or changes a ConfigMap.
@@ -91,5 +91,50 @@ fn templates_of_board_and_gateway_replace_built_in_texts_key_by_key_and_role_by_
         texts(&team, "house", house("{{ agent_name }} is back.")).await;
         file_is(&soul(&clerk), |text| text == "clerk is back.\n").await;
         team.ready::<Agent>("clerk").await;
+    });
+}
+
+#[test]
+fn texts_name_who_has_a_role_and_send_agents_to_the_api_only_where_they_are_told_of_it() {
+    run(async {
+        let gateway = shared().await;
+        let team = Team::on(gateway, "pointed").await;
+        let mut spec = gateway_spec(&gateway.url());
+        spec["agentApiUrl"] = json!(world().await.operator.agent_api_url());
+        team.apply_spec::<GatewayObject>("main", spec).await;
+        // Applied by a person, and under an id of its own.
+        let main =
+            json!({"role": "Main", "gatewayRef": {"name": "main"}, "agentId": "pointed_concierge"});
+        team.apply_spec::<Agent>("concierge", main).await;
+        let board = json!({"gatewayRef": {"name": "main"}, "lead": {"displayName": "Grace"}});
+        team.apply_spec::<Board>("desk", board).await;
+        let worker = |files: Value| json!({"boardRef": {"name": "desk"}, "files": files});
+        team.apply_spec::<Agent>("clerk", worker(json!([]))).await;
+        let own = json!([{"name": "AGENTS.md", "content": "My own."}]);
+        team.apply_spec::<Agent>("loner", worker(own)).await;
+        let seeded = json!([{"name": "AGENTS.md", "policy": "Seed"}]);
+        team.apply_spec::<Agent>("settled", worker(seeded)).await;
+        let (clerk, loner, settled): (Agent, Agent, Agent) = tokio::join!(
+            team.ready("clerk"),
+            team.ready("loner"),
+            team.ready("settled")
+        );
+        let rules = read(&file(&clerk, "AGENTS.md"));
+        assert!(
+            rules.contains("ask Grace, the lead of the board,"),
+            "{rules}"
+        );
+        let session = "- Main session of the gateway: `agent:pointed_concierge:main`";
+        assert!(rules.contains(session), "{rules}");
+        for (agent, is_told) in [(&clerk, true), (&loner, false), (&settled, false)] {
+            let rules = read(&file(agent, "AGENTS.md"));
+            assert_eq!(rules.contains("## Operator API"), is_told, "{rules}");
+            let beat = checklist(gateway, agent_id(agent)).await;
+            let beat = beat.as_str().unwrap();
+            assert_eq!(beat.contains("Operator API"), is_told, "{beat}");
+        }
+        let rules = read(&file(&settled, "AGENTS.md"));
+        let put_back = "when they are changed here: SOUL.md, IDENTITY.md.\n";
+        assert!(rules.contains(put_back), "{rules}");
     });
 }

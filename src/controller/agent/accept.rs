@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use kube::{Resource, ResourceExt};
+use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 
 use crate::{
     api::{Agent, Board, Gateway, agent::Role, reason::Reason, reference::GatewayName},
     controller::{context::Context, world::World},
     plan::{
         admission::{self, Refusal},
+        owned::{InRole, Owner},
         places::Destination,
         seats,
     },
@@ -37,6 +38,28 @@ impl Accepted {
             gateway: &self.gateway_name,
             agent_id: &self.agent_id,
         }
+    }
+
+    /// Who leads the Agent's Board, and who is the main agent of its Gateway. No change of theirs has the Agent looked at for this alone:
+    /// its texts follow at the next comparison.
+    pub(super) fn others(&self, world: &World) -> (Option<InRole>, Option<InRole>) {
+        let in_role = |owner: &Owner<'_>, all: Vec<Arc<Agent>>| {
+            // What is not accepted yet counts only where the owner's namespace made it.
+            let all = all.iter().map(|agent| &**agent).filter(|agent| {
+                let is_at_home = agent.namespace().as_deref() == Some(owner.namespace());
+                is_at_home || seats::is_accepted(agent)
+            });
+            let holder = seats::holder_to_be(owner.role, all);
+            let name = ObjectRef::new(&owner.agent_name).within(owner.namespace());
+            owner.in_role(holder, world.agents.get(&name).as_deref())
+        };
+        let lead = self.board.as_ref().and_then(|board| {
+            let namespace = board.namespace().unwrap_or_default();
+            let all = world.agents_of_board(&namespace, &board.name_any());
+            in_role(&Owner::from(&**board), all)
+        });
+        let all = world.agents_directly_on(&self.gateway_name);
+        (lead, in_role(&Owner::from(&*self.gateway), all))
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Executed {
     pub(super) conflict: bool,
     /// Names of what was put back after somebody else had changed it.
     pub(super) corrected: Vec<String>,
+    /// The first error that is not a conflict; the other steps were tried all the same.
+    pub(super) failed: Option<CallError>,
 }
 
 impl Executed {
@@ -25,10 +27,11 @@ impl Executed {
     pub(super) fn add(&mut self, other: Self) {
         self.conflict |= other.conflict;
         self.corrected.extend(other.corrected);
+        self.failed = self.failed.take().or(other.failed);
     }
 }
 
-/// Writes files and checklist, all at once; the link bounds how many are in flight. The first error that is not a conflict is returned after all were tried.
+/// Writes files and checklist, all at once; the link bounds how many are in flight.
 pub(super) async fn execute(
     link: &Link,
     agent_id: &str,
@@ -36,14 +39,13 @@ pub(super) async fn execute(
     steps: Vec<Step>,
     record: &mut AgentStatus,
     metrics: &Metrics,
-) -> Result<Executed, CallError> {
+) -> Executed {
     let outcomes = future::join_all(steps.into_iter().map(|step| async move {
         metrics.plan_step(step.name());
         let file = step.file();
         (file, one(link, agent_id, job, step).await)
     }));
     let mut executed = Executed::default();
-    let mut failed = None;
     for (file, outcome) in outcomes.await {
         match outcome {
             Ok(Confirmed { what, cause, name }) => {
@@ -62,10 +64,10 @@ pub(super) async fn execute(
                     .files
                     .retain(|known| file.is_none_or(|file| known.name != file.as_str()));
             }
-            Err(error) => failed = failed.or(Some(error)),
+            Err(error) => executed.failed = executed.failed.take().or(Some(error)),
         }
     }
-    failed.map_or(Ok(executed), Err)
+    executed
 }
 
 /// Puts the status of one file in place of what was known of it.

@@ -39,14 +39,22 @@ pub(super) async fn files(
     Ok((listing.workspace, seen))
 }
 
-/// Reads the files whose listing leaves a doubt.
+/// Reads the files whose listing leaves a doubt. That the gateway does not read one is an answer of those that are `left_alone`, and ends the
+/// pass for all others.
 pub(super) async fn read(
     link: &Link,
     agent_id: &str,
     names: &BTreeSet<FileName>,
+    left_alone: &BTreeSet<FileName>,
 ) -> Result<Vec<(FileName, Read)>, CallError> {
     let reads = names.iter().map(|name| async move {
-        let file = link.files_get(agent_id, name.as_str()).await?;
+        let file = match link.files_get(agent_id, name.as_str()).await {
+            Ok(file) => file,
+            Err(error) if left_alone.contains(name) && error.class() == Class::Rejected => {
+                return Ok((*name, Read::Refused));
+            }
+            Err(error) => return Err(error),
+        };
         let read = if file.missing {
             Read::Missing
         } else {

@@ -78,7 +78,8 @@ impl Visit<'_> {
                 continue;
             };
             if !plan.reads.is_empty() {
-                for (name, read) in observe::read(&target.link, &id, &plan.reads).await? {
+                let read = observe::read(&target.link, &id, &plan.reads, &plan.left_alone).await?;
+                for (name, read) in read {
                     if let Some(file) = files.get_mut(&name) {
                         file.read = Some(read);
                     }
@@ -93,9 +94,13 @@ impl Visit<'_> {
             self.refuse_marked(target, seen.entry.as_ref(), &mut steps)
                 .await?;
             self.keep_replaced(target, &steps).await?;
-            let executed = self.execute(target, steps).await?;
-            self.differs = false;
+            let executed = self.execute(target, steps).await;
+            // Also where another step failed: the next pass finds these as they should be, and says nothing.
             self.corrected(&executed.corrected);
+            if let Some(error) = executed.failed {
+                return Err(error.into());
+            }
+            self.differs = false;
             // Without skipBootstrap a heartbeat run may have put files of the gateway's own beside ours meanwhile.
             let second_look = self.is_first_registration() && !seen.skip_bootstrap;
             if !executed.conflict && !second_look {
@@ -112,14 +117,14 @@ impl Visit<'_> {
     }
 
     /// Carries out steps. AGENTS.md goes first where it brings our mark: who loses that one to somebody else writes nothing else.
-    async fn execute(&mut self, target: &Target, steps: Vec<Step>) -> Result<Executed, CallError> {
+    async fn execute(&mut self, target: &Target, steps: Vec<Step>) -> Executed {
         let is_in_doubt = self.is_in_doubt();
         let (marks, rest): (Vec<_>, Vec<_>) = steps
             .into_iter()
             .partition(|step| is_in_doubt && step.file() == Some(FileName::Agents));
         let mut executed = Executed::default();
         for steps in [marks, rest] {
-            if executed.conflict {
+            if executed.conflict || executed.failed.is_some() {
                 break;
             }
             let more = execute::execute(
@@ -130,9 +135,9 @@ impl Visit<'_> {
                 &mut self.status,
                 &self.context.metrics,
             );
-            executed.add(more.await?);
+            executed.add(more.await);
         }
-        Ok(executed)
+        executed
     }
 
     /// Records files that need no write, and tells once of those that are left alone and are not as we left them any more.

@@ -254,6 +254,8 @@ impl<'a> Visit<'a> {
             &accepted.gateway,
             accepted.agent_id.clone(),
         );
+        let (lead, main) = accepted.others(&self.context.world);
+        desired.name_others(lead, main);
         if self.is_adopted(&accepted) {
             // It stays where it is; the path is told with its files.
             desired.workspace = None;

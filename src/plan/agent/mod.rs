@@ -191,6 +191,8 @@ pub struct Plan {
     pub entry: Option<EntryStep>,
     /// Files to read before the rest can be decided.
     pub reads: BTreeSet<FileName>,
+    /// Those of them that are the agent's own: that the gateway does not read one is an answer.
+    pub left_alone: BTreeSet<FileName>,
     /// Writes to workspace and monitor.
     pub steps: Vec<Step>,
     /// Files that need no write, as they are to be recorded.
@@ -267,7 +269,7 @@ fn origin(
             Read::Present { hash, .. } if *hash != entry::sha256(&wanted.text) => {
                 Some(Origin::Ours)
             }
-            Read::Present { .. } | Read::Missing => Some(Origin::Found),
+            Read::Present { .. } | Read::Missing | Read::Refused => Some(Origin::Found),
         },
     }
 }
@@ -296,6 +298,7 @@ fn plan_files(
             Action::Record(status) => plan.files.push(status),
             Action::Read | Action::Write { .. } => {
                 plan.reads.insert(name);
+                plan.left_alone.insert(name);
             }
         }
     }
@@ -305,6 +308,9 @@ fn plan_files(
         match files::decide(file, &sha256, recorded(file.name), listed, read, origin) {
             Action::Read => {
                 plan.reads.insert(file.name);
+                if files::is_left_alone(file.policy, recorded(file.name)) {
+                    plan.left_alone.insert(file.name);
+                }
             }
             Action::Record(status) => plan.files.push(status),
             Action::Write { expected, cause } => {

@@ -39,6 +39,11 @@ const CHANGED: Listed = Listed::Present {
     size: 9,
     modified: Some(2),
 };
+/// As a restore leaves a file, or whoever writes as many bytes.
+const TOUCHED: Listed = Listed::Present {
+    size: 7,
+    modified: Some(2),
+};
 
 fn write(expected: Option<&str>, cause: Cause) -> Action {
     Action::Write {
@@ -131,19 +136,36 @@ fn a_seed_is_written_over_whatever_lies_there_when_we_register_and_never_again()
     let seeded = recorded(OLD, FileState::Seeded);
     // What became of it since is told, and nothing is done about it.
     let drifted = recorded(OLD, FileState::Drifted);
+    let touched = FileStatus {
+        size: 9,
+        modified: Some(2),
+        ..seeded.clone()
+    };
     let (ours, theirs) = (present(OLD), present(THEIRS));
     for (known, listed, read, expected) in [
         (&seeded, SAME, None, Some(&seeded)),
         (&seeded, CHANGED, None, Some(&drifted)),
         (&seeded, Listed::Missing, None, Some(&drifted)),
+        // Only where it can be the same text is it read.
+        (&seeded, TOUCHED, None, None),
+        (&seeded, TOUCHED, Some(&ours), Some(&touched)),
+        (&seeded, TOUCHED, Some(&theirs), Some(&drifted)),
+        (&seeded, TOUCHED, Some(&Read::Refused), Some(&drifted)),
+        // What is put back is as it was left.
         (&drifted, CHANGED, None, Some(&drifted)),
-        (&drifted, SAME, None, Some(&drifted)),
-        // What is not listed has to be read, until that was told.
+        (&drifted, Listed::Missing, None, Some(&drifted)),
+        (&drifted, SAME, None, Some(&seeded)),
+        (&drifted, TOUCHED, None, None),
+        (&drifted, TOUCHED, Some(&ours), Some(&touched)),
+        (&drifted, TOUCHED, Some(&theirs), Some(&drifted)),
+        // What is not listed has to be read.
         (&seeded, Listed::No, None, None),
-        (&seeded, Listed::No, Some(&ours), Some(&seeded)),
+        (&seeded, Listed::No, Some(&ours), Some(&touched)),
         (&seeded, Listed::No, Some(&theirs), Some(&drifted)),
         (&seeded, Listed::No, Some(&Read::Missing), Some(&drifted)),
-        (&drifted, Listed::No, None, Some(&drifted)),
+        (&drifted, Listed::No, None, None),
+        (&drifted, Listed::No, Some(&ours), Some(&touched)),
+        (&drifted, Listed::No, Some(&Read::Refused), Some(&drifted)),
     ] {
         assert_eq!(
             decide(&seed, NEW, Some(known), listed, read, Origin::Ours),
@@ -179,7 +201,16 @@ fn an_ignored_file_is_compared_with_what_we_wrote_last_if_we_ever_did() {
             (
                 Listed::No,
                 Some(present(OLD)),
-                Action::Record(ignored.clone()),
+                Action::Record(FileStatus {
+                    size: 9,
+                    modified: Some(2),
+                    ..ignored.clone()
+                }),
+            ),
+            (
+                Listed::No,
+                Some(Read::Refused),
+                Action::Record(drifted.clone()),
             ),
             (
                 Listed::No,
@@ -190,10 +221,8 @@ fn an_ignored_file_is_compared_with_what_we_wrote_last_if_we_ever_did() {
             assert_eq!(decide(Some(&known), listed, read), expected);
         }
     }
-    assert_eq!(
-        decide(Some(&drifted), SAME, None),
-        Action::Record(drifted.clone())
-    );
+    assert_eq!(decide(Some(&drifted), SAME, None), Action::Record(ignored));
+    assert_eq!(decide(Some(&drifted), TOUCHED, None), Action::Read);
 }
 
 #[test]
@@ -292,8 +321,8 @@ fn the_answer_after_a_read_is_never_another_read() {
             Some(recorded("", FileState::Ignored)),
             Some(recorded(OLD, FileState::Ignored)),
         ] {
-            for listed in [SAME, CHANGED, Listed::Missing, Listed::No] {
-                for read in [Read::Missing, present(NEW), present(THEIRS)] {
+            for listed in [SAME, CHANGED, TOUCHED, Listed::Missing, Listed::No] {
+                for read in [Read::Missing, Read::Refused, present(NEW), present(THEIRS)] {
                     for origin in [Origin::Ours, Origin::Found] {
                         let action = decide(
                             &file(policy),

@@ -172,3 +172,35 @@ fn the_condition_says_how_the_agent_stands() {
         );
     }
 }
+
+#[test]
+fn others_are_told_of_the_agent_that_has_the_role_and_else_of_the_one_that_is_about_to() {
+    let (with, without) = (board(Some(lead())), board(None));
+    let (with, without) = (Owner::from(&with), Owner::from(&without));
+    let mut by_hand = Agent::new("grace", crate::api::AgentSpec::default());
+    by_hand.metadata.namespace = Some("team".to_owned());
+    let in_role = |display_name: &str, agent_id: &str| {
+        Some(InRole {
+            display_name: display_name.to_owned(),
+            agent_id: agent_id.to_owned(),
+        })
+    };
+    let declared = in_role("Ada", "team_research-lead");
+    assert_eq!(without.in_role(None, None), None);
+    assert_eq!(with.in_role(None, None), declared);
+    // Somebody else's has the name, or it was refused.
+    assert_eq!(with.in_role(None, Some(&by_hand)), None);
+    for owner in [&with, &without] {
+        let found = owner.in_role(Some(&by_hand), None);
+        assert_eq!(found, in_role("grace", "team_grace"));
+    }
+    by_hand.spec.display_name = Some("Grace".to_owned());
+    by_hand.spec.agent_id = Some("boss".to_owned());
+    assert_eq!(with.in_role(Some(&by_hand), None), in_role("Grace", "boss"));
+    // What is on the gateway counts.
+    by_hand.status.get_or_insert_default().agent_id = Some("chief".to_owned());
+    assert_eq!(
+        with.in_role(Some(&by_hand), None),
+        in_role("Grace", "chief")
+    );
+}

@@ -4,7 +4,17 @@
 
 use std::collections::BTreeMap;
 
+use super::FileName;
 use crate::api::agent::Role;
+
+/// What becomes of the files once they are written. It follows from what is wanted, and not from who the agent is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Upkeep {
+    /// Whether AGENTS.md tells of the operator's API: where it does not, no text may send the agent there.
+    pub(super) api_told: bool,
+    /// The files that are put back.
+    pub(super) enforced: Vec<FileName>,
+}
 
 /// The facts about one agent. An absent text is the empty string.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,7 +33,7 @@ pub struct Context {
     pub gateway_name: String,
     /// The agent's main session, `agent:<agentId>:main`.
     pub session_key: String,
-    /// The session of the gateway-wide agent, where there is one.
+    /// The session of the gateway's main agent, where there is one.
     pub main_session_key: String,
     /// `spec.workspaceRoot` of the Gateway, as written there.
     pub workspace_root: String,
@@ -44,6 +54,8 @@ pub struct BoardContext {
     pub id: String,
     /// The display name.
     pub name: String,
+    /// The display name of the agent that leads it; empty where nobody does.
+    pub lead_name: String,
     /// `goal` or `general`.
     pub kind: String,
     /// What the board is about.
@@ -151,8 +163,9 @@ impl IdentityContext {
 
 impl Context {
     /// Every variable and its text. Booleans are `true` or `false`; what is absent is empty.
-    pub(super) fn variables(&self) -> BTreeMap<&'static str, String> {
+    pub(super) fn variables(&self, upkeep: &Upkeep) -> BTreeMap<&'static str, String> {
         let text = Clone::clone;
+        let enforced: Vec<&str> = upkeep.enforced.iter().map(|name| name.as_str()).collect();
         let user = &self.user;
         let identity = &self.identity;
         let mut variables = BTreeMap::from([
@@ -168,6 +181,8 @@ impl Context {
             ("workspace_root", text(&self.workspace_root)),
             ("workspace_path", text(&self.workspace_path)),
             ("base_url", text(&self.base_url)),
+            ("api_told", upkeep.api_told.to_string()),
+            ("enforced_files", enforced.join(", ")),
             ("user_name", text(&user.name)),
             ("user_preferred_name", text(&user.preferred_name)),
             ("user_pronouns", text(&user.pronouns)),
@@ -196,11 +211,12 @@ impl Context {
     }
 }
 
-/// Variables that hold `true` or `false`, and are empty where there is no board. A bare one as a condition would be
+/// Variables that hold `true` or `false`; those of the board are empty where there is none. A bare one as a condition would be
 /// true for `false` too, which is why the syntax check asks for a comparison.
-pub(super) const BOOLEANS: [&str; 8] = [
+pub(super) const BOOLEANS: [&str; 9] = [
     "is_board_lead",
     "is_main_agent",
+    "api_told",
     "board_goal_confirmed",
     "board_rule_require_approval_for_done",
     "board_rule_require_review_before_done",
@@ -209,7 +225,7 @@ pub(super) const BOOLEANS: [&str; 8] = [
     "board_rule_only_lead_can_change_status",
 ];
 
-fn board_variables(board: Option<&BoardContext>) -> [(&'static str, String); 14] {
+fn board_variables(board: Option<&BoardContext>) -> [(&'static str, String); 15] {
     let text = |field: fn(&BoardContext) -> &String| board.map(field).cloned().unwrap_or_default();
     let switch = |field: fn(&BoardContext) -> bool| {
         board
@@ -219,6 +235,7 @@ fn board_variables(board: Option<&BoardContext>) -> [(&'static str, String); 14]
     [
         ("board_id", text(|board| &board.id)),
         ("board_name", text(|board| &board.name)),
+        ("board_lead_name", text(|board| &board.lead_name)),
         ("board_type", text(|board| &board.kind)),
         ("board_description", text(|board| &board.description)),
         ("board_objective", text(|board| &board.objective)),

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::api::agent::Role;
+use crate::plan::agent_api;
 
 fn worker() -> Context {
     Context {
@@ -32,6 +33,7 @@ fn worker_with_everything() -> Context {
         board: Some(BoardContext {
             id: "research".to_owned(),
             name: "Research".to_owned(),
+            lead_name: "Grace".to_owned(),
             kind: "goal".to_owned(),
             description: "Everything about the market.".to_owned(),
             objective: "Know the market.\nBe first.".to_owned(),
@@ -104,6 +106,19 @@ fn mark() -> Mark {
 fn marked() -> Tail {
     Tail {
         api: None,
+        mark: Some(mark()),
+    }
+}
+
+/// What an agent's AGENTS.md really ends with.
+fn whole_tail(context: &Context) -> Tail {
+    let access = agent_api::Access {
+        base_url: "http://mission-operator.mission-system.svc.cluster.local:8080".to_owned(),
+        token: "k".repeat(43).into(),
+    };
+    let api = agent_api::tools(context.role, context.board.is_some(), &access);
+    Tail {
+        api: Some(api.into()),
         mark: Some(mark()),
     }
 }

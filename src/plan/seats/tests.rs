@@ -48,6 +48,17 @@ fn there(mut agent: Agent) -> Agent {
     agent
 }
 
+fn accepted(mut agent: Agent) -> Agent {
+    let status: &mut AgentStatus = agent.status.get_or_insert_default();
+    condition::set(
+        &mut status.conditions,
+        Judgement::holds(ACCEPTED, Reason::Accepted, "Yes."),
+        agent.metadata.generation,
+        Timestamp::UNIX_EPOCH,
+    );
+    agent
+}
+
 fn refused_for(mut agent: Agent, reason: Reason) -> Agent {
     let status: &mut AgentStatus = agent.status.get_or_insert_default();
     condition::set(
@@ -229,5 +240,25 @@ proptest! {
         let reversed: Vec<Agent> = all.iter().rev().cloned().collect();
         let after: Vec<_> = all.iter().map(|agent| verdict(agent, &board, &reversed)).collect();
         prop_assert_eq!(before, after);
+    }
+}
+
+#[test]
+fn who_has_a_role_is_who_was_accepted_for_it_and_else_who_may_still_be() {
+    let lead = |name, created| agent(name, Role::Lead, created);
+    let older = || lead("older", 1);
+    let named = |all: &[Agent]| holder_to_be(Role::Lead, all).map(ResourceExt::name_any);
+    for (all, expected) in [
+        (vec![], None),
+        (vec![agent("ada", Role::Worker, 1)], None),
+        (vec![lead("younger", 2), older()], Some("older")),
+        (vec![older(), accepted(lead("younger", 2))], Some("younger")),
+        (
+            vec![refused_for(older(), Reason::RoleTaken), lead("younger", 2)],
+            Some("younger"),
+        ),
+        (vec![refused_for(older(), Reason::BoardNotFound)], None),
+    ] {
+        assert_eq!(named(&all).as_deref(), expected);
     }
 }

@@ -15,6 +15,7 @@ fn every_variable_renders_the_value_it_is_named_for() {
         ("namespace", "team-a"),
         ("board_id", "research"),
         ("board_name", "Research"),
+        ("board_lead_name", "Grace"),
         ("board_type", "goal"),
         ("board_description", "Everything about the market."),
         ("board_objective", "Know the market.\nBe first."),
@@ -39,6 +40,8 @@ fn every_variable_renders_the_value_it_is_named_for() {
         ("workspace_root", "~/.openclaw"),
         ("workspace_path", "~/.openclaw/workspace-team-a_analyst"),
         ("base_url", "http://mission-operator.mission-system:8080"),
+        ("api_told", "false"),
+        ("enforced_files", "SOUL.md"),
         ("user_name", "Ada Lovelace"),
         ("user_preferred_name", "Ada"),
         ("user_pronouns", "she/her"),
@@ -65,6 +68,64 @@ fn every_variable_renders_the_value_it_is_named_for() {
     assert_eq!(names, variable_names());
     for name in context::BOOLEANS {
         assert!(names.contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn texts_are_told_of_the_api_only_where_agents_md_tells_of_it() {
+    let context = worker_with_everything();
+    let template = Source::Template("{{ api_told }} {{ enforced_files }}".to_owned());
+    let agents = |source: &Source, policy| Wanted {
+        policy,
+        ..wanted(FileName::Agents, source.clone())
+    };
+    let verbatim = Source::Verbatim("Be good.".to_owned());
+    let tail = whole_tail(&context);
+    for (source, policy, tail, expected) in [
+        (
+            &Source::BuiltIn,
+            Policy::Enforce,
+            &tail,
+            "true AGENTS.md, SOUL.md\n",
+        ),
+        (
+            &template,
+            Policy::Enforce,
+            &tail,
+            "true AGENTS.md, SOUL.md\n",
+        ),
+        (
+            &verbatim,
+            Policy::Enforce,
+            &tail,
+            "false AGENTS.md, SOUL.md\n",
+        ),
+        (&Source::BuiltIn, Policy::Seed, &tail, "false SOUL.md\n"),
+        (&Source::BuiltIn, Policy::Ignore, &tail, "false SOUL.md\n"),
+        (
+            &Source::BuiltIn,
+            Policy::Enforce,
+            &marked(),
+            "false AGENTS.md, SOUL.md\n",
+        ),
+    ] {
+        let files = [
+            agents(source, policy),
+            wanted(FileName::Soul, template.clone()),
+        ];
+        let workspace = renderer().render(&context, &files, None, tail).unwrap();
+        assert_eq!(
+            workspace.files.last().unwrap().text,
+            expected,
+            "{source:?} {policy:?}"
+        );
+        let tells = workspace
+            .files
+            .iter()
+            .any(|file| file.text.contains("## Operator API"));
+        assert_eq!(tells, expected.starts_with("true"), "{source:?} {policy:?}");
+        let sends_there = workspace.checklist.contains("Operator API");
+        assert_eq!(sends_there, tells, "{source:?} {policy:?}");
     }
 }
 
