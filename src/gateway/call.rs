@@ -266,7 +266,8 @@ impl Link {
         Ok(())
     }
 
-    /// Gives an agent a message in a session, and begins a turn. The same `idempotency_key` again within five minutes of the turn's end does
+    /// Gives an agent a message in a session, and begins a turn. It is text and nothing else: of one who may do everything, as we may, the
+    /// gateway would take `/reset`, `/model` or a directive in the middle of it as a command. The same `idempotency_key` again within five minutes of the turn's end does
     /// nothing and tells what became of it; of a turn that failed by `Unavailable` with its error. A gateway that was restarted since knows
     /// nothing of it, and begins a turn again.
     pub async fn chat_send(
@@ -280,6 +281,7 @@ impl Link {
             "message": message,
             "idempotencyKey": idempotency_key,
             "deliver": false,
+            "suppressCommandInterpretation": true,
         });
         self.call("chat.send", &params, WRITE).await
     }
