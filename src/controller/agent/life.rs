@@ -123,9 +123,9 @@ impl Visit<'_> {
             Once::Wake.done(&self.agent, &mut self.status.recorded);
             self.status.wake = Some(wake::asked(&self.agent, &value));
         }
-        let last = self.context.directory.presence().last_seen(&self.key());
-        let since = self.context.heard_since(&target.accepted.gateway_uid);
         let now = Timestamp::now();
+        let last = self.context.directory.presence().last_seen(&self.key(), now);
+        let since = self.context.heard_since(&target.accepted.gateway_uid);
         let unheard = since.filter(|_| !self.has_heard(since) && !self.was_given_up());
         let mut step = wake::decide(self.status.wake.as_ref(), last, unheard, now);
         if matches!(step, Step::Wait(_) | Step::Send(_)) {
