@@ -14,7 +14,7 @@ const READ: &[(&str, &[&str])] = &[
     ("agents.files.list", &["/agentId", "/workspace", "/files"]),
     ("agents.files.get", &["/agentId", "/workspace", "/file"]),
     ("agents.files.set", &["/ok", "/agentId", "/workspace", "/file"]),
-    ("sessions.describe", &["/session/key", "/session/sessionId", "/session/agentId", "/session/label"]),
+    ("sessions.describe", &["/session/key", "/session/sessionId", "/session/agentId", "/session/label", "/session/hasActiveRun"]),
     ("sessions.patch", &["/ok", "/key", "/entry/sessionId", "/entry/lifecycleRevision", "/entry/label"]),
     ("sessions.reset", &["/ok", "/key", "/entry/sessionId", "/entry/lifecycleRevision", "/entry/label"]),
     ("chat.send", &["/runId", "/status"]),
@@ -195,6 +195,7 @@ fn hello(payload: &Value) -> Value {
         "hasDeviceToken": payload["auth"]["deviceToken"].is_string(),
         "tick": payload["policy"]["tickIntervalMs"].as_u64().map(|milliseconds| milliseconds / 1000),
         "maxPayload": payload["policy"]["maxPayload"],
+        "tellsItsUptime": payload["snapshot"]["uptimeMs"].is_u64(),
     })
 }
 

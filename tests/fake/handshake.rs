@@ -213,7 +213,7 @@ impl State {
             "snapshot": {
                 "suspension": {"phase": "accepting"},
                 "appliedConfigHash": self.document.revision_hash(self.applied),
-                "stateDir": self.home, "authMode": "token",
+                "stateDir": self.home, "authMode": "token", "uptimeMs": self.started.elapsed().as_millis(),
             },
             "auth": auth,
             "policy": {"maxPayload": 26_214_400, "maxBufferedBytes": 52_428_800, "tickIntervalMs": 30_000},

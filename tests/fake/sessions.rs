@@ -71,8 +71,10 @@ impl State {
     pub(super) fn sessions_describe(&self, params: &Map<String, Value>) -> Value {
         let key = key_of(params);
         let session = self.sessions.get(&key).map(|session| {
+            let mut turns = self.turns.values();
+            let is_active = turns.any(|turn| turn.session == key && !turn.is_over);
             let mut row = json!({
-                "key": key, "kind": "direct", "agentId": agent_of(&key), "updatedAt": session.updated_ms, "archived": false,
+                "key": key, "hasActiveRun": is_active, "kind": "direct", "agentId": agent_of(&key), "updatedAt": session.updated_ms, "archived": false,
                 "sessionId": session.id, "modelProvider": "fake", "model": "fake-1",
             });
             if let Some(label) = &session.label {

@@ -52,6 +52,8 @@ type Page = (Option<usize>, Option<usize>, bool);
 pub(super) struct State {
     pub(super) options: FakeOptions,
     pub(super) boot_id: String,
+    /// Since when its process runs, which it does not leave at a restart.
+    pub(super) started: Instant,
     pub(super) is_starting: bool,
     pub(super) home: String,
     pub(super) document: Document,
@@ -86,6 +88,7 @@ impl State {
         let running = options.document.clone();
         let mut state = Self {
             boot_id: random_id(),
+            started: Instant::now(),
             is_starting: false,
             home: format!("/fake/{key}"),
             document: Document::new(running.clone(), key),
