@@ -63,6 +63,8 @@ pub(super) struct Context {
 pub(super) struct Sent {
     /// Of all messages to the agent, this one.
     pub attempt: String,
+    /// When it was sent, or not before.
+    pub at: Timestamp,
     /// The process of the gateway that has it.
     pub boot_id: String,
     /// Since when the gateway was listened to when it was sent, or asked for.

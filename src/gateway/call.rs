@@ -221,6 +221,25 @@ impl Link {
         Ok(answer.session)
     }
 
+    /// Whether a turn of any kind is under way in a session. Its description says `running` also of one that a dead process has left.
+    pub async fn session_is_at_work(&self, key: &str) -> Result<bool, CallError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
+            #[serde(default)]
+            session_info: Option<Info>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Info {
+            #[serde(default)]
+            has_active_run: bool,
+        }
+        let params = json!({ "sessionKey": key, "limit": 1 });
+        let answer: Answer = self.call("chat.history", &params, READ).await?;
+        Ok(answer.session_info.is_some_and(|info| info.has_active_run))
+    }
+
     /// Sets or clears the label of a session, which is made where it is missing. The gateway does not look whether the agent of the key
     /// is there; the caller does.
     pub async fn session_label(&self, key: &str, label: Option<&str>) -> Result<(), CallError> {

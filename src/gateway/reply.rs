@@ -174,9 +174,6 @@ pub struct Session {
     /// What it is called.
     #[serde(default)]
     pub label: Option<String>,
-    /// Whether a turn of any kind is under way in it.
-    #[serde(default)]
-    pub has_active_run: bool,
 }
 
 /// What became of a message, `chat.send`.

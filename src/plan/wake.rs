@@ -44,11 +44,13 @@ pub enum Step {
     GiveUp,
 }
 
-/// Decides what follows for a wake-up, `last` being the last sign of life. Where an answer to the message may have come while nobody
+/// Decides what follows for a wake-up, `last` being the last sign of life. The status knows only the second in which the message was sent;
+/// `exactly` tells more, where that is known. Where an answer to the message may have come while nobody
 /// listened, `heard_since` says since when somebody does: an agent is not given up before it could be heard for long enough.
 #[must_use]
 pub fn decide(
     wake: Option<&WakeStatus>,
+    exactly: Option<Timestamp>,
     last: Option<Timestamp>,
     heard_since: Option<Timestamp>,
     now: Timestamp,
@@ -59,7 +61,7 @@ pub fn decide(
     let Some(Time(sent)) = &wake.last_time else {
         return Step::Send(1);
     };
-    if last.is_some_and(|last| last > *sent) {
+    if last.is_some_and(|last| last > exactly.unwrap_or(*sent)) {
         return Step::Woken;
     }
     let made = usize::try_from(wake.attempts.max(1)).unwrap_or(usize::MAX);
@@ -287,8 +289,29 @@ mod tests {
             (Some(wake(4, Some(60))), None, Some(15), Step::GiveUp),
             (Some(wake(3, Some(15))), None, Some(0), Step::Send(4)),
         ] {
-            let said = decide(wake.as_ref(), last, since.map(ago), now);
+            let said = decide(wake.as_ref(), None, last, since.map(ago), now);
             assert_eq!(said, expected, "{wake:?}, {since:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_within_the_second_of_the_message_counts_where_its_moment_is_known() {
+        let now: Timestamp = "2026-11-22T12:00:10.9Z".parse().unwrap();
+        let at = |millis| now - SignedDuration::from_millis(millis);
+        // Kept as 12:00:11, because of a sign of life at 10.5; sent at 10.6.
+        let wake = WakeStatus {
+            attempts: 1,
+            last_time: Some(Time(sent_at(Some(at(400)), at(300)))),
+            ..begun("x", None)
+        };
+        for (exactly, last, is_woken) in [
+            (None, at(400), false),
+            (None, at(200), false),
+            (Some(at(300)), at(400), false),
+            (Some(at(300)), at(200), true),
+        ] {
+            let said = decide(Some(&wake), exactly, Some(last), None, now);
+            assert_eq!(said == Step::Woken, is_woken, "{exactly:?} {last}");
         }
     }
 

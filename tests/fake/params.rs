@@ -31,6 +31,7 @@ const SHAPES: &[Shape] = &[
     Shape { method: "sessions.describe", required: &["key"], optional: &["agentId", "includeDerivedTitles", "includeLastMessage"], not_empty: &["key"] },
     Shape { method: "sessions.patch", required: &["key"], optional: &["agentId", "label", "expectedSessionId", "expectedLifecycleRevision"], not_empty: &["key"] },
     Shape { method: "sessions.reset", required: &["key"], optional: &["agentId", "reason", "expectedSessionId"], not_empty: &["key"] },
+    Shape { method: "chat.history", required: &["sessionKey"], optional: &["agentId", "limit"], not_empty: &["sessionKey"] },
     Shape { method: "chat.send", required: &["sessionKey", "message", "idempotencyKey"], optional: &["agentId", "deliver", "thinking", "timeoutMs", "queueMode", "suppressCommandInterpretation"], not_empty: &["idempotencyKey"] },
     Shape { method: "models.list", required: &[], optional: &["agentId", "view", "provider"], not_empty: &[] },
     Shape { method: "device.pair.list", required: &[], optional: &[], not_empty: &[] },

@@ -218,6 +218,7 @@ impl State {
             "cron.scratch.set" => self.scratch_set(&params)?,
             "models.list" => self.models_list(&params)?,
             "sessions.describe" => self.sessions_describe(&params),
+            "chat.history" => self.chat_history(&params),
             "sessions.patch" => self.sessions_patch(&params)?,
             "sessions.reset" => self.sessions_reset(&params)?,
             "chat.send" => {
@@ -327,6 +328,7 @@ fn scope_of(method: &str) -> Option<&'static str> {
         | "agents.files.get"
         | "models.list"
         | "sessions.describe"
+        | "chat.history"
         | "cron.list" => "operator.read",
         "sessions.patch" | "chat.send" => "operator.write",
         "config.patch" | "config.set" | "agents.create" | "agents.delete" | "agents.files.set"

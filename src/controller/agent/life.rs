@@ -129,7 +129,8 @@ impl Visit<'_> {
             .last_seen(&self.key(), now);
         let since = self.context.heard_since(&target.accepted.gateway_uid);
         let unheard = since.filter(|_| !self.has_heard(since) && !self.was_given_up());
-        let mut step = wake::decide(self.status.wake.as_ref(), last, unheard, now);
+        let exactly = self.known_as_sent().map(|message| message.at);
+        let mut step = wake::decide(self.status.wake.as_ref(), exactly, last, unheard, now);
         if matches!(step, Step::Wait(_) | Step::Send(_) | Step::GiveUp) && !self.was_given_up() {
             match self.fate(target, step, since, now).await? {
                 Fate::Answered => step = Step::Woken,
@@ -160,8 +161,8 @@ impl Visit<'_> {
                     }
                     sent => sent?,
                 }
-                self.note_sent(target, since);
-                let wait = wake::decide(self.status.wake.as_ref(), None, None, now);
+                self.note_sent(target, since, now);
+                let wait = wake::decide(self.status.wake.as_ref(), None, None, None, now);
                 if let Step::Wait(left) = wait {
                     next = Next::Within(Duration::try_from(left).unwrap_or_default());
                 }
@@ -182,7 +183,7 @@ impl Visit<'_> {
         now: Timestamp,
     ) -> Result<Fate, ReconcileError> {
         let session = agent_id::session_key(&target.accepted.agent_id);
-        if let Some(wake) = self.unheard_message(target, since, now) {
+        if let Some((wake, at)) = self.unheard_message(target, since, now) {
             let (message, key) = (wake::message(&self.agent, wake), self.wake_key(wake));
             let fate = match target.link.chat_send(&session, &message, &key).await {
                 Ok(sent) if sent.is_answered() => Fate::Answered,
@@ -196,7 +197,7 @@ impl Visit<'_> {
                 ) => Fate::Unknown,
                 Err(error) => return Err(error.into()),
             };
-            self.note_sent(target, since);
+            self.note_sent(target, since, at);
             if fate == Fate::Answered {
                 self.context.directory.presence().recall(&self.key(), now);
             }
@@ -204,22 +205,19 @@ impl Visit<'_> {
                 return Ok(fate);
             }
         }
-        if wake::waits_for_turns(step) {
-            let session = target.link.session(&session).await?;
-            if session.is_some_and(|session| session.has_active_run) {
-                return Ok(Fate::UnderWay);
-            }
+        if wake::waits_for_turns(step) && target.link.session_is_at_work(&session).await? {
+            return Ok(Fate::UnderWay);
         }
         Ok(Fate::Unknown)
     }
 
-    /// The message that was sent last, where nobody may have heard the answer and the gateway can still tell of it.
+    /// The message that was sent last, and when, where nobody may have heard the answer and the gateway can still tell of it.
     fn unheard_message(
         &self,
         target: &Target,
         since: Option<Timestamp>,
         now: Timestamp,
-    ) -> Option<&WakeStatus> {
+    ) -> Option<(&WakeStatus, Timestamp)> {
         let wake = self.status.wake.as_ref()?;
         let Time(sent) = wake.last_time.as_ref()?;
         let hello = target.link.hello()?;
@@ -229,9 +227,11 @@ impl Visit<'_> {
                 .age()
                 .and_then(|age| SignedDuration::try_from(age).ok()),
         };
-        let had_by = self.known_as_sent().map(|message| message.boot_id);
+        let message = self.known_as_sent();
+        let at = message.as_ref().map_or(*sent, |message| message.at);
+        let had_by = message.map(|message| message.boot_id);
         let is_known = wake::is_known(*sent, had_by.as_deref(), process, now);
-        (is_known && !self.has_heard(since)).then_some(wake)
+        (is_known && !self.has_heard(since)).then_some((wake, at))
     }
 
     /// What the gateway knows this attempt by. The time is in it because a value may be asked for again after another one.
@@ -257,11 +257,12 @@ impl Visit<'_> {
         self.context.known_as_sent(&uid, &attempt_of(wake))
     }
 
-    fn note_sent(&self, target: &Target, since: Option<Timestamp>) {
+    fn note_sent(&self, target: &Target, since: Option<Timestamp>, at: Timestamp) {
         let uid = self.agent.uid().unwrap_or_default();
         if let (Some(wake), Some(hello)) = (&self.status.wake, target.link.hello()) {
             let message = Sent {
                 attempt: attempt_of(wake),
+                at,
                 boot_id: hello.boot_id.clone(),
                 heard_since: since,
             };

@@ -203,11 +203,18 @@ pub(super) async fn changes(subject: &Subject, transcript: &mut Transcript) {
 
     let long = message("contract-5", "SLEEP:20000 Think.");
     talk.ask("a long turn", "chat.send", &long).await;
-    talk.ask("it goes on", "sessions.describe", &json!({"key": KEY}))
-        .await;
+    let history = json!({"sessionKey": KEY, "limit": 1});
+    talk.ask("it goes on", "chat.history", &history).await;
     talk.ask("cut off", "sessions.reset", &json!({"key": KEY}))
         .await;
     over(&mut talk, &long).await;
     talk.ask("a turn that was cut off", "chat.send", &long)
         .await;
+    talk.ask("it is at rest", "chat.history", &history).await;
+    for (what, params) in [
+        ("no key", json!({})),
+        ("a parameter too many", json!({"sessionKey": KEY, "foo": 1})),
+    ] {
+        talk.ask(what, "chat.history", &params).await;
+    }
 }
