@@ -117,6 +117,7 @@ impl Presence {
 
     /// Whoever looks at the agent sees that it beats `every`. Answers since when it does without a break, as far as this process has seen:
     /// a new agent, one whose pause has ended and one that beats in another rhythm could not have been heard of before.
+    #[must_use]
     pub fn beats(&self, agent: &AgentKey, every: SignedDuration, now: Timestamp) -> Timestamp {
         let mut all = self.lock();
         let known = entry(&mut all, agent);

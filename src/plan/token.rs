@@ -153,7 +153,7 @@ mod tests {
             (false, false, ours(), false),
         ] {
             let mut agent = Agent::new("a", AgentSpec::default());
-            agent.metadata.deletion_timestamp = is_leaving.then(|| Time(Timestamp::UNIX_EPOCH));
+            agent.metadata.deletion_timestamp = is_leaving.then_some(Time(Timestamp::UNIX_EPOCH));
             agent.metadata.finalizers = Some(finalizers);
             let status = agent.status.get_or_insert_default();
             status.token_secret_name = has_token.then(|| "a-token".to_owned());

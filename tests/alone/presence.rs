@@ -302,7 +302,7 @@ fn an_agent_whose_turns_fail_is_offline_after_five_minutes_and_online_again_with
             began.elapsed().as_secs_f64()
         ));
         // Counted from the last sign of life, and not from when its turns began to fail: the gateway may have skipped beats before.
-        let silent = all.iter().find_map(|agent| silence_before_offline(agent));
+        let silent = all.iter().find_map(silence_before_offline);
         assert!(silent >= Some(SignedDuration::from_mins(5)), "{silent:?}");
         assert!(asked(steady).await >= beats + 3, "the other beats on");
         assert_eq!(asked(goner).await, gone, "a deleted agent beats no more");
