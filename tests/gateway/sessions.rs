@@ -107,7 +107,7 @@ fn a_message_that_reads_like_a_command_is_text_and_changes_nothing() {
         let (link, key) = (world.link(), format!("agent:{agent}:main"));
         let greeting = "Good morning, text.";
         outcome(&link, &key, greeting, "text").await.unwrap();
-        let before = settings(&world, &key).await;
+        let before = settings(world, &key).await;
         let provider = Bed::from_env().description.provider.url;
         for (n, text) in [
             "/reset",
@@ -127,14 +127,14 @@ fn a_message_that_reads_like_a_command_is_text_and_changes_nothing() {
             };
             assert!(turns.iter().any(has_heard), "{text}: {turns:#?}");
         }
-        assert_eq!(settings(&world, &key).await, before);
+        assert_eq!(settings(world, &key).await, before);
 
         // The same from another client is a command.
         let command = json!({"sessionKey": key, "message": "/reset", "idempotencyKey": "text-9"});
         let mut rpc = world.rpc().await;
         rpc.call("chat.send", command).await.unwrap();
         until_true(PATIENCE, "it is reset", async || {
-            settings(&world, &key).await != before
+            settings(world, &key).await != before
         })
         .await
         .unwrap();

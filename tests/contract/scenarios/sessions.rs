@@ -200,14 +200,18 @@ pub(super) async fn changes(subject: &Subject, transcript: &mut Transcript) {
         &json!({"key": "agent:nobody:main"}),
     )
     .await;
+    long_turn(&mut talk).await;
+}
 
+/// A turn that is cut off, and what is told of it meanwhile.
+async fn long_turn(talk: &mut Talk<'_>) {
     let long = message("contract-5", "SLEEP:20000 Think.");
     talk.ask("a long turn", "chat.send", &long).await;
     let history = json!({"sessionKey": KEY, "limit": 1});
     talk.ask("it goes on", "chat.history", &history).await;
     talk.ask("cut off", "sessions.reset", &json!({"key": KEY}))
         .await;
-    over(&mut talk, &long).await;
+    over(talk, &long).await;
     talk.ask("a turn that was cut off", "chat.send", &long)
         .await;
     talk.ask("it is at rest", "chat.history", &history).await;
