@@ -40,6 +40,8 @@ impl AgentKey {
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
     last: Option<Timestamp>,
+    /// Time between its heartbeats, and since when it beats so.
+    beats: Option<(SignedDuration, Timestamp)>,
     /// Until when it counts as online, as its status says; `None` where the status says something else.
     online_until: Option<Timestamp>,
     /// Time after a sign of life for which it counts as online, while it does.
@@ -81,16 +83,13 @@ impl Presence {
         (presence, receiver)
     }
 
-    /// A sign of life at this time. An older one than known changes nothing.
-    pub fn seen(&self, agent: &AgentKey, at: Timestamp) {
+    /// A sign of life now. That counts also where one is known from later on: the clock has been put back.
+    pub fn seen(&self, agent: &AgentKey, now: Timestamp) {
         let mut all = self.lock();
         let known = entry(&mut all, agent);
-        if known.last.is_some_and(|last| last >= at) {
-            return;
-        }
-        known.last = Some(at);
+        known.last = Some(now);
         if let Some(window) = known.window {
-            known.online_until = at.checked_add(window).ok();
+            known.online_until = now.checked_add(window).ok();
         }
         if !known.expected {
             // Told once: a second sign before the status is written needs no second look. The end of the program is no loss.
@@ -106,10 +105,28 @@ impl Presence {
         known.last = known.last.max(Some(at));
     }
 
-    /// When the agent was last heard of.
+    /// When the agent was last heard of. Never later than `now`: where the clock has been put back, what was heard before counts as heard
+    /// now, and from here on like everything else.
     #[must_use]
-    pub fn last_seen(&self, agent: &AgentKey) -> Option<Timestamp> {
-        self.lock().get(&agent.uid)?.1.last
+    pub fn last_seen(&self, agent: &AgentKey, now: Timestamp) -> Option<Timestamp> {
+        let mut all = self.lock();
+        let (_, known) = all.get_mut(&agent.uid)?;
+        known.last = known.last.map(|last| last.min(now));
+        known.last
+    }
+
+    /// Whoever looks at the agent sees that it beats `every`. Answers since when it does without a break, as far as this process has seen:
+    /// a new agent, one whose pause has ended and one that beats in another rhythm could not have been heard of before.
+    #[must_use]
+    pub fn beats(&self, agent: &AgentKey, every: SignedDuration, now: Timestamp) -> Timestamp {
+        let mut all = self.lock();
+        let known = entry(&mut all, agent);
+        let since = match known.beats {
+            Some((before, since)) if before == every => since.min(now),
+            _ => now,
+        };
+        known.beats = Some((every, since));
+        since
     }
 
     /// What the status says from now on.
@@ -117,6 +134,9 @@ impl Presence {
         let mut all = self.lock();
         let known = entry(&mut all, agent);
         known.expected = told != Told::Awaited;
+        if told == Told::Unconcerned {
+            known.beats = None;
+        }
         known.window = match told {
             Told::Online(window) => Some(window),
             Told::Awaited | Told::Unconcerned => None,
@@ -180,13 +200,7 @@ mod tests {
     #[test]
     fn only_a_sign_of_life_that_is_news_has_the_agent_looked_at() {
         let (presence, mut turned) = Presence::new();
-        let agent = AgentKey {
-            namespace: "team".to_owned(),
-            name: "a".to_owned(),
-            uid: "1".to_owned(),
-        };
-        let begin: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
-        let at = |minutes| begin + SignedDuration::from_mins(minutes);
+        let agent = key();
         let mut is_news = |minutes| {
             presence.seen(&agent, at(minutes));
             turned.try_recv().is_ok()
@@ -202,9 +216,66 @@ mod tests {
         assert!(is_news(9));
         presence.told(&agent, Told::Unconcerned);
         assert!(!is_news(10));
-        assert!(!is_news(4), "an older one is none");
-        assert_eq!(presence.last_seen(&agent), Some(at(10)));
+        assert_eq!(presence.last_seen(&agent, at(11)), Some(at(10)));
         presence.forget("1");
-        assert_eq!(presence.last_seen(&agent), None);
+        assert_eq!(presence.last_seen(&agent, at(11)), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_stops_no_sign_of_life_and_makes_none() {
+        let (presence, agent) = (Presence::new().0, key());
+        presence.seen(&agent, at(60));
+        presence.told(&agent, Told::Online(SignedDuration::from_mins(5)));
+        assert_eq!(presence.last_seen(&agent, at(10)), Some(at(10)));
+        assert_eq!(
+            presence.last_seen(&agent, at(14)),
+            Some(at(10)),
+            "it was not heard of again"
+        );
+        presence.seen(&agent, at(11));
+        assert_eq!(presence.last_seen(&agent, at(14)), Some(at(11)));
+        assert!(presence.overdue(at(15)).is_empty());
+        assert_eq!(presence.overdue(at(16)).len(), 1);
+        assert_eq!(
+            presence.beats(&agent, SignedDuration::from_mins(1), at(60)),
+            at(60)
+        );
+        assert_eq!(
+            presence.beats(&agent, SignedDuration::from_mins(1), at(16)),
+            at(16)
+        );
+    }
+
+    #[test]
+    fn an_agent_is_listened_to_since_it_beats_as_it_does_now() {
+        let (presence, agent) = (Presence::new().0, key());
+        let hour = SignedDuration::from_hours(1);
+        let ten = SignedDuration::from_mins(10);
+        assert_eq!(presence.beats(&agent, hour, at(0)), at(0));
+        presence.told(&agent, Told::Awaited);
+        assert_eq!(presence.beats(&agent, hour, at(20)), at(0));
+        assert_eq!(
+            presence.beats(&agent, ten, at(30)),
+            at(30),
+            "another rhythm"
+        );
+        presence.told(&agent, Told::Online(hour));
+        assert_eq!(presence.beats(&agent, ten, at(40)), at(30));
+        // A pause, a heartbeat that is off, a move.
+        presence.told(&agent, Told::Unconcerned);
+        assert_eq!(presence.beats(&agent, ten, at(50)), at(50));
+    }
+
+    fn key() -> AgentKey {
+        AgentKey {
+            namespace: "team".to_owned(),
+            name: "a".to_owned(),
+            uid: "1".to_owned(),
+        }
+    }
+
+    fn at(minutes: i64) -> Timestamp {
+        let begin: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        begin + SignedDuration::from_mins(minutes)
     }
 }

@@ -56,10 +56,23 @@ pub(super) struct Context {
     readmitted: Mutex<HashMap<String, String>>,
     asks: Mutex<HashMap<String, String>>,
     /// The last message to each agent that this process knows to be at its gateway.
-    sent: Mutex<HashMap<String, String>>,
+    sent: Mutex<HashMap<String, Sent>>,
     resyncs: Mutex<HashMap<String, Resync>>,
     heard_since: Mutex<HashMap<String, Timestamp>>,
     orphans: Mutex<HashMap<String, Vec<Orphan>>>,
+}
+
+/// A message that a gateway has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// Of all messages to the agent, this one.
+    pub attempt: String,
+    /// When it was sent, or not before.
+    pub at: Timestamp,
+    /// The process of the gateway that has it.
+    pub boot_id: String,
+    /// Since when the gateway was listened to when it was sent, or asked for.
+    pub heard_since: Option<Timestamp>,
 }
 
 /// When the Agents of one Gateway are compared with it next.
@@ -135,8 +148,11 @@ impl Context {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if is_up {
-            let since = all.entry(gateway_uid.to_owned());
-            Some(*since.or_insert_with(Timestamp::now))
+            let now = Timestamp::now();
+            let since = all.entry(gateway_uid.to_owned()).or_insert(now);
+            // The clock may have been put back.
+            *since = now.min(*since);
+            Some(*since)
         } else {
             all.remove(gateway_uid);
             None
@@ -213,16 +229,18 @@ impl Context {
             .is_none_or(|before| before != boot_id)
     }
 
-    /// The gateway has the message of this key to the agent.
-    pub(super) fn sent(&self, uid: &str, key: &str) {
+    /// The gateway has this message to the agent.
+    pub(super) fn sent(&self, uid: &str, message: Sent) {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.insert(uid.to_owned(), key.to_owned());
+        sent.insert(uid.to_owned(), message);
     }
 
-    /// Whether this process knows that the gateway has the message of this key.
-    pub(super) fn has_sent(&self, uid: &str, key: &str) -> bool {
+    /// This message to the agent, if this process knows that its gateway has it.
+    pub(super) fn known_as_sent(&self, uid: &str, attempt: &str) -> Option<Sent> {
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.get(uid).is_some_and(|last| last == key)
+        sent.get(uid)
+            .filter(|last| last.attempt == attempt)
+            .cloned()
     }
 
     /// Forgets an Agent that is gone.
@@ -231,7 +249,11 @@ impl Context {
         self.texts.forget(uid);
         self.directory.forget(uid);
         self.directory.presence().forget(uid);
-        for map in [&self.asks, &self.readmitted, &self.sent] {
+        self.sent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
+        for map in [&self.asks, &self.readmitted] {
             map.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(uid);

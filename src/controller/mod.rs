@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::{
-    api::{Agent, reference::GatewayName},
+    api::reference::GatewayName,
     controller::{
         context::Context,
         queue::{Queue, Turn},
@@ -56,6 +56,7 @@ use crate::{
     plan::{
         mark::{ClusterId, InvalidClusterId},
         render::{BuiltInError, Renderer},
+        token,
     },
     presence::AgentKey,
     server::{
@@ -141,12 +142,8 @@ pub async fn run(
         return Ok(());
     }
     let agents = world.agents.state();
-    let has_token = |agent: &Agent| {
-        let status = agent.status.as_ref();
-        status.is_some_and(|status| status.token_secret_name.is_some())
-    };
-    let with_tokens = agents.iter().filter(|agent| has_token(agent));
-    directory.expect_tokens(with_tokens.filter_map(|agent| agent.uid()));
+    let expected = agents.iter().filter(|agent| token::is_expected(agent));
+    directory.expect_tokens(expected.filter_map(|agent| agent.uid()));
     let known = Arc::clone(&world);
     directory.open(Objects {
         agents: world.agents.clone(),

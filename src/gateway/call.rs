@@ -221,6 +221,25 @@ impl Link {
         Ok(answer.session)
     }
 
+    /// Whether a turn of any kind is under way in a session. Its description says `running` also of one that a dead process has left.
+    pub async fn session_is_at_work(&self, key: &str) -> Result<bool, CallError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
+            #[serde(default)]
+            session_info: Option<Info>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Info {
+            #[serde(default)]
+            has_active_run: bool,
+        }
+        let params = json!({ "sessionKey": key, "limit": 1 });
+        let answer: Answer = self.call("chat.history", &params, READ).await?;
+        Ok(answer.session_info.is_some_and(|info| info.has_active_run))
+    }
+
     /// Sets or clears the label of a session, which is made where it is missing. The gateway does not look whether the agent of the key
     /// is there; the caller does.
     pub async fn session_label(&self, key: &str, label: Option<&str>) -> Result<(), CallError> {
@@ -266,7 +285,8 @@ impl Link {
         Ok(())
     }
 
-    /// Gives an agent a message in a session, and begins a turn. The same `idempotency_key` again within five minutes of the turn's end does
+    /// Gives an agent a message in a session, and begins a turn. It is text and nothing else: of one who may do everything, as we may, the
+    /// gateway would take `/reset`, `/model` or a directive in the middle of it as a command. The same `idempotency_key` again within five minutes of the turn's end does
     /// nothing and tells what became of it; of a turn that failed by `Unavailable` with its error. A gateway that was restarted since knows
     /// nothing of it, and begins a turn again.
     pub async fn chat_send(
@@ -280,6 +300,7 @@ impl Link {
             "message": message,
             "idempotencyKey": idempotency_key,
             "deliver": false,
+            "suppressCommandInterpretation": true,
         });
         self.call("chat.send", &params, WRITE).await
     }

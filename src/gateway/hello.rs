@@ -1,6 +1,9 @@
 //! What a gateway says of itself when a connection is accepted, and what it can do.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
+use tokio::time::Instant;
 
 /// What the gateway told us when it accepted the connection.
 #[derive(Clone, Debug)]
@@ -9,6 +12,8 @@ pub struct Hello {
     pub version: String,
     /// Identity of the running process: another one after each restart, also an in-process one.
     pub boot_id: String,
+    /// For how long the operating system's process ran then, and when it said so; `None` where it did not say.
+    pub uptime: Option<(Duration, Instant)>,
     /// Identity of this connection.
     pub conn_id: String,
     /// What we may do.
@@ -17,6 +22,15 @@ pub struct Hello {
     pub device_token: Option<SecretString>,
     /// What the gateway can do.
     pub capabilities: Capabilities,
+}
+
+impl Hello {
+    /// For how long the process runs by now, which a restart in the process does not end; `None` where it does not say.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        let (uptime, told) = self.uptime?;
+        Some(uptime + told.elapsed())
+    }
 }
 
 /// What a gateway can do, probed once per connection. Code asks these, never version numbers.

@@ -19,6 +19,8 @@ pub struct Signs {
     pub last: Option<Timestamp>,
     /// Since when its gateway could tell of it without a break; `None` while it cannot.
     pub heard_since: Option<Timestamp>,
+    /// Since when it beats so, as far as that was seen: nothing could have been heard before.
+    pub beats_since: Timestamp,
 }
 
 /// What is said, and when to look again for it to become something else by time alone.
@@ -67,7 +69,7 @@ pub fn judge(signs: &Signs, now: Timestamp) -> Said {
             "The gateway is not connected, so nobody tells whether the agent is there.",
         ));
     };
-    let listened = now.duration_since(since);
+    let listened = now.duration_since(since.max(signs.beats_since));
     if listened < window {
         let message = format!(
             "Nothing was heard of the agent yet; after {in_words} without a sign of life it counts as offline."
@@ -149,25 +151,42 @@ mod tests {
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
         let ago = |minutes| Some(now - SignedDuration::from_mins(minutes));
         let (on, off, unknown) = (Status::True, Status::False, Status::Unknown);
-        for (every, last, heard_since, status, reason, look_in) in [
-            (0, ago(1), ago(99), unknown, Reason::NoHeartbeat, None),
-            (10, ago(24), ago(99), on, Reason::Alive, None),
-            (10, ago(25), ago(99), off, Reason::Silent, None),
+        let not_yet = Reason::NotHeardYet;
+        // Time between heartbeats, the last sign of life, and since when anything is heard and the agent beats so.
+        for (every, last, heard_since, beats_since, status, reason, look_in) in [
+            (0, ago(1), ago(99), 99, unknown, Reason::NoHeartbeat, None),
+            (10, ago(24), ago(99), 99, on, Reason::Alive, None),
+            (10, ago(25), ago(99), 99, off, Reason::Silent, None),
             // Never less than five minutes.
-            (1, ago(4), ago(99), on, Reason::Alive, None),
-            (1, ago(5), ago(99), off, Reason::Silent, None),
+            (1, ago(4), ago(99), 99, on, Reason::Alive, None),
+            (1, ago(5), ago(99), 99, off, Reason::Silent, None),
             // Right after a start, or while nobody could have told, nothing is said for sure.
-            (10, ago(60), ago(5), unknown, Reason::NotHeardYet, Some(20)),
-            (10, None, ago(0), unknown, Reason::NotHeardYet, Some(25)),
-            (10, None, ago(25), off, Reason::Silent, None),
-            (10, ago(60), None, unknown, Reason::GatewayUnreachable, None),
+            (10, ago(60), ago(5), 99, unknown, not_yet, Some(20)),
+            (10, None, ago(0), 99, unknown, not_yet, Some(25)),
+            (10, None, ago(25), 99, off, Reason::Silent, None),
+            (
+                10,
+                ago(60),
+                None,
+                99,
+                unknown,
+                Reason::GatewayUnreachable,
+                None,
+            ),
+            // An agent that is new, that was paused, or that has beaten more rarely.
+            (10, None, ago(99), 0, unknown, not_yet, Some(25)),
+            (10, ago(60), ago(99), 5, unknown, not_yet, Some(20)),
+            (1, ago(20), ago(99), 1, unknown, not_yet, Some(4)),
+            (1, ago(20), ago(99), 5, off, Reason::Silent, None),
+            (1, ago(20), ago(2), 5, unknown, not_yet, Some(3)),
             // A call of its own is heard without the gateway.
-            (10, ago(1), None, on, Reason::Alive, None),
+            (10, ago(1), None, 99, on, Reason::Alive, None),
         ] {
             let signs = Signs {
                 every: SignedDuration::from_mins(every),
                 last,
                 heard_since,
+                beats_since: now - SignedDuration::from_mins(beats_since),
             };
             let said = judge(&signs, now);
             assert_eq!(said.judgement.status, status, "{signs:?}");

@@ -5,6 +5,9 @@
 //! It holds as well which values of the once-fields its newest token was minted for: one that is asked for meanwhile waits for its turn.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+
+use crate::api::{Agent, annotation::FINALIZER};
 
 /// What a Secret says of its tokens, without them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +29,16 @@ pub enum Step {
     Mint,
     /// Mint the next token beside the current one.
     MintNext,
+}
+
+/// Whether the Agent's token is read soon after a start, so that it is worth waiting for before an unknown token is said to be nobody's. One
+/// that is being deleted and that others hold is not looked at any more.
+#[must_use]
+pub fn is_expected(agent: &Agent) -> bool {
+    let status = agent.status.as_ref();
+    let is_looked_at = agent.metadata.deletion_timestamp.is_none()
+        || agent.finalizers().iter().any(|held| held == FINALIZER);
+    is_looked_at && status.is_some_and(|status| status.token_secret_name.is_some())
 }
 
 /// Decides; `asked` says that a rotation is due that was not begun yet.
@@ -82,7 +95,10 @@ pub const fn held(is_moving: bool, is_in_file: bool) -> Option<Held> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
     use super::*;
+    use crate::api::AgentSpec;
 
     #[test]
     fn a_token_is_minted_once_and_replaced_when_asked_or_when_it_is_old() {
@@ -124,6 +140,27 @@ mod tests {
             assert_eq!(decide(stored, asked, every, now), expected, "{stored:?}");
         }
     }
+
+    #[test]
+    fn tokens_are_awaited_of_those_whose_agents_are_looked_at() {
+        let ours = || vec![FINALIZER.to_owned(), "other/one".to_owned()];
+        let others = || vec!["other/one".to_owned()];
+        for (has_token, is_leaving, finalizers, expected) in [
+            (true, false, ours(), true),
+            (true, false, Vec::new(), true),
+            (true, true, ours(), true),
+            (true, true, others(), false),
+            (false, false, ours(), false),
+        ] {
+            let mut agent = Agent::new("a", AgentSpec::default());
+            agent.metadata.deletion_timestamp = is_leaving.then_some(Time(Timestamp::UNIX_EPOCH));
+            agent.metadata.finalizers = Some(finalizers);
+            let status = agent.status.get_or_insert_default();
+            status.token_secret_name = has_token.then(|| "a-token".to_owned());
+            assert_eq!(is_expected(&agent), expected, "{:?}", agent.metadata);
+        }
+    }
+
     #[test]
     fn a_token_that_stands_in_a_file_is_not_replaced_by_one_that_does_not() {
         for (is_moving, is_in_file, expected) in [

@@ -2,13 +2,13 @@
 //! a message: tokens and sessions stay as they are, unlike in Mission Control.
 
 use k8s_openapi::{
-    apimachinery::pkg::apis::meta::v1::Time,
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
     jiff::{SignedDuration, Timestamp},
 };
 
 use crate::api::{
     Agent, annotation,
-    condition::{Judgement, WOKEN},
+    condition::{self, Judgement, WOKEN},
     reason::Reason,
     wake::{WakePolicy, WakeStatus},
 };
@@ -20,6 +20,11 @@ pub const PROVISION: &str = "provision";
 const WAITS: [i64; 4] = [2, 5, 15, 15];
 /// The last of them: for so long an agent must have been silent, and listened to, before it is given up.
 const LAST_WAIT: SignedDuration = SignedDuration::from_mins(15);
+
+/// How long after a message its key still says what became of it. The gateway remembers it for five minutes after the turn's end.
+const REMEMBERED: SignedDuration = SignedDuration::from_mins(4);
+/// When it is looked again whether a turn that is under way has ended.
+const UNDER_WAY: SignedDuration = SignedDuration::from_mins(1);
 
 /// What an agent is told where nobody says otherwise.
 const MESSAGE: &str = "You have just been set up, or somebody wants you awake. Read AGENTS.md in your workspace and the files that it names, in the order that it gives, then look what there is to do for you. If there is nothing, say so in one line.";
@@ -39,11 +44,13 @@ pub enum Step {
     GiveUp,
 }
 
-/// Decides what follows for a wake-up, `last` being the last sign of life. Where an answer to the message may have come while nobody
+/// Decides what follows for a wake-up, `last` being the last sign of life. The status knows only the second in which the message was sent;
+/// `exactly` tells more, where that is known. Where an answer to the message may have come while nobody
 /// listened, `heard_since` says since when somebody does: an agent is not given up before it could be heard for long enough.
 #[must_use]
 pub fn decide(
     wake: Option<&WakeStatus>,
+    exactly: Option<Timestamp>,
     last: Option<Timestamp>,
     heard_since: Option<Timestamp>,
     now: Timestamp,
@@ -54,7 +61,7 @@ pub fn decide(
     let Some(Time(sent)) = &wake.last_time else {
         return Step::Send(1);
     };
-    if last.is_some_and(|last| last > *sent) {
+    if last.is_some_and(|last| last > exactly.unwrap_or(*sent)) {
         return Step::Woken;
     }
     let made = usize::try_from(wake.attempts.max(1)).unwrap_or(usize::MAX);
@@ -70,6 +77,48 @@ pub fn decide(
     match unheard.filter(SignedDuration::is_positive) {
         Some(left) => Step::Wait(left),
         None => Step::GiveUp,
+    }
+}
+
+/// What tells one process of a gateway from the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process<'a> {
+    /// Its identity.
+    pub boot_id: &'a str,
+    /// For how long it runs; `None` where it does not say.
+    pub age: Option<SignedDuration>,
+}
+
+/// Whether the gateway can say by a message's key what became of it; `had_by` is the process that has it, where that is known. One that was
+/// started since does not know the key and would begin a second turn, beside the first, which it takes up again by itself.
+#[must_use]
+pub fn is_known(
+    sent: Timestamp,
+    had_by: Option<&str>,
+    process: Process<'_>,
+    now: Timestamp,
+) -> bool {
+    let ago = now.duration_since(sent);
+    let is_same = match had_by {
+        Some(boot_id) => boot_id == process.boot_id,
+        None => process.age.is_none_or(|age| age >= ago),
+    };
+    is_same && ago < REMEMBERED
+}
+
+/// Whether it matters for this step if a turn is under way: nothing more is said to an agent that is at work, and it is not given up.
+#[must_use]
+pub fn waits_for_turns(step: Step) -> bool {
+    matches!(step, Step::GiveUp | Step::Send(2..))
+}
+
+/// What is done instead while a turn is under way. The gateway ends one that hangs.
+#[must_use]
+pub fn until_turn_ends(step: Step) -> Step {
+    if waits_for_turns(step) {
+        Step::Wait(UNDER_WAY)
+    } else {
+        step
     }
 }
 
@@ -164,9 +213,29 @@ pub fn judge(wake: Option<&WakeStatus>, gave_up: bool) -> Judgement {
         Some(_) => Judgement::unknown(
             WOKEN,
             Reason::Waking,
-            "The agent is being woken; a sign of life is waited for, and the message sent again after 2, 5 and 15 minutes.",
+            "The agent is being woken; a sign of life is waited for, and the message sent again after 2, 5 and 15 minutes, unless a turn is under way then.",
         ),
     }
+}
+
+/// What the condition says of a message that the gateway did not take.
+#[must_use]
+pub fn refused(why: &str) -> Judgement {
+    Judgement::fails(
+        WOKEN,
+        Reason::Rejected,
+        format!(
+            "The gateway did not take the message to the agent: {why}. Change what is in its way there, or spec.wake.message; it is sent again after 2, 5 and 15 minutes, and for another value of wake.now."
+        ),
+    )
+}
+
+/// What was said of a message that the gateway did not take; it holds until the next one is sent.
+#[must_use]
+pub fn refused_before(conditions: &[Condition]) -> Option<Judgement> {
+    let said = condition::find(conditions, WOKEN)?;
+    (said.reason == Reason::Rejected.as_str())
+        .then(|| Judgement::fails(WOKEN, Reason::Rejected, said.message.clone()))
 }
 
 #[cfg(test)]
@@ -220,8 +289,73 @@ mod tests {
             (Some(wake(4, Some(60))), None, Some(15), Step::GiveUp),
             (Some(wake(3, Some(15))), None, Some(0), Step::Send(4)),
         ] {
-            let said = decide(wake.as_ref(), last, since.map(ago), now);
+            let said = decide(wake.as_ref(), None, last, since.map(ago), now);
             assert_eq!(said, expected, "{wake:?}, {since:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_within_the_second_of_the_message_counts_where_its_moment_is_known() {
+        let now: Timestamp = "2026-11-22T12:00:10.9Z".parse().unwrap();
+        let at = |millis| now - SignedDuration::from_millis(millis);
+        // Kept as 12:00:11, because of a sign of life at 10.5; sent at 10.6.
+        let wake = WakeStatus {
+            attempts: 1,
+            last_time: Some(Time(sent_at(Some(at(400)), at(300)))),
+            ..begun("x", None)
+        };
+        for (exactly, last, is_woken) in [
+            (None, at(400), false),
+            (None, at(200), false),
+            (Some(at(300)), at(400), false),
+            (Some(at(300)), at(200), true),
+        ] {
+            let said = decide(Some(&wake), exactly, Some(last), None, now);
+            assert_eq!(said == Step::Woken, is_woken, "{exactly:?} {last}");
+        }
+    }
+
+    #[test]
+    fn only_the_process_that_has_a_message_is_asked_for_it_and_only_while_it_remembers() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        // When it was sent, which process has it, and how old the one of now is, in minutes.
+        for (sent, had_by, age, expected) in [
+            (1, Some("now"), Some(9), true),
+            (1, Some("now"), None, true),
+            (4, Some("now"), Some(9), false),
+            // Restarted since.
+            (1, Some("before"), Some(9), false),
+            (1, Some("before"), None, false),
+            // Sent by an operator that has ended.
+            (1, None, Some(9), true),
+            (2, None, Some(1), false),
+            (1, None, None, true),
+            (4, None, Some(9), false),
+        ] {
+            let process = Process {
+                boot_id: "now",
+                age: age.map(SignedDuration::from_mins),
+            };
+            let sent = now - SignedDuration::from_mins(sent);
+            let is_known = is_known(sent, had_by, process, now);
+            assert_eq!(is_known, expected, "{sent} {had_by:?} {process:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_more_is_said_to_an_agent_at_work_and_it_is_not_given_up() {
+        let wait = Step::Wait(SignedDuration::from_secs(9));
+        for (step, expected) in [
+            (Step::Nothing, Step::Nothing),
+            (Step::Woken, Step::Woken),
+            (wait, wait),
+            // The first message is for its cause, whatever the agent does.
+            (Step::Send(1), Step::Send(1)),
+            (Step::Send(2), Step::Wait(UNDER_WAY)),
+            (Step::Send(4), Step::Wait(UNDER_WAY)),
+            (Step::GiveUp, Step::Wait(UNDER_WAY)),
+        ] {
+            assert_eq!(until_turn_ends(step), expected);
         }
     }
 

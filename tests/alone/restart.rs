@@ -1,7 +1,10 @@
 //! A gateway that ends and comes back as another process, in the middle of a registration and after it.
 
+use mission_operator::api::Agent;
+
 use crate::{
-    manifest::agents,
+    bed::{provider, wait::until_true},
+    manifest::{GATEWAY, agents},
     world::{PATIENCE, World, alone, ids, reason, say},
 };
 
@@ -93,5 +96,44 @@ fn all_agents_converge_when_the_gateway_is_killed_and_started_meanwhile() {
     alone("killed", async |world| {
         let moments = [("config.patch", 1), ("agents.files.set", 60)];
         survives(world, End::Killed, 50, &moments).await;
+    });
+}
+
+#[test]
+fn an_agent_whose_gateway_is_killed_while_it_is_woken_is_not_told_again_beside_what_the_gateway_takes_up()
+ {
+    alone("taken-up", async |world| {
+        world.start_operator(&[]).await;
+        world.apply_team("taken").await;
+        let agent = format!(
+            "apiVersion: mission.openclaw.dev/v1alpha1
+kind: Agent
+metadata: {{name: early, namespace: taken}}
+spec:
+  gatewayRef: {{name: {GATEWAY}}}
+  wake: {{message: \"SLEEP:90000 Get up.\"}}
+"
+        );
+        world.apply(&agent).await;
+        let url = world.provider_url();
+        until_true(PATIENCE, "its turn is under way", async || {
+            let turns = provider::turns(&url).await.unwrap();
+            turns.iter().any(|turn| turn.user.contains("Get up."))
+        })
+        .await
+        .unwrap();
+        world.agents_ready(1).await;
+        end(world, End::Killed).await;
+        world.gateway.start_again().await.unwrap();
+        let was_woken = |agents: &[&Agent]| {
+            let wake = agents
+                .iter()
+                .filter_map(|agent| agent.status.as_ref()?.wake.as_ref());
+            wake.filter(|wake| wake.done).count() == 1
+        };
+        world.until_agents("it is awake", was_woken).await;
+        assert_eq!(world.relay.count("chat.send"), 1);
+        let turns = provider::turns(&url).await.unwrap();
+        say(&format!("asked: {turns:#?}"));
     });
 }

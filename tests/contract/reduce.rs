@@ -15,6 +15,7 @@ const READ: &[(&str, &[&str])] = &[
     ("agents.files.get", &["/agentId", "/workspace", "/file"]),
     ("agents.files.set", &["/ok", "/agentId", "/workspace", "/file"]),
     ("sessions.describe", &["/session/key", "/session/sessionId", "/session/agentId", "/session/label"]),
+    ("chat.history", &["/sessionInfo/hasActiveRun"]),
     ("sessions.patch", &["/ok", "/key", "/entry/sessionId", "/entry/lifecycleRevision", "/entry/label"]),
     ("sessions.reset", &["/ok", "/key", "/entry/sessionId", "/entry/lifecycleRevision", "/entry/label"]),
     ("chat.send", &["/runId", "/status"]),
@@ -160,7 +161,7 @@ fn picked_rows(rows: &Value, names: &[&str]) -> Value {
 
 /// What is read of a hello. Of the methods those that the operator asks for.
 fn hello(payload: &Value) -> Value {
-    const ASKED: [&str; 20] = [
+    const ASKED: [&str; 21] = [
         "health",
         "config.get",
         "config.set",
@@ -181,6 +182,7 @@ fn hello(payload: &Value) -> Value {
         "sessions.patch",
         "sessions.reset",
         "chat.send",
+        "chat.history",
     ];
     let offered = payload["features"]["methods"].as_array();
     let missing: Vec<&str> = ASKED
@@ -195,6 +197,7 @@ fn hello(payload: &Value) -> Value {
         "hasDeviceToken": payload["auth"]["deviceToken"].is_string(),
         "tick": payload["policy"]["tickIntervalMs"].as_u64().map(|milliseconds| milliseconds / 1000),
         "maxPayload": payload["policy"]["maxPayload"],
+        "tellsItsUptime": payload["snapshot"]["uptimeMs"].is_u64(),
     })
 }
 

@@ -20,6 +20,7 @@ const METHODS: &[&str] = &[
     "health", "config.get", "config.set", "config.patch", "config.schema.lookup", "models.list", "agents.list", "agents.create",
     "agents.delete", "agents.files.list", "agents.files.get", "agents.files.set", "device.pair.list", "device.pair.approve", "cron.list",
     "cron.scratch.get", "cron.scratch.set", "sessions.describe", "sessions.patch", "sessions.reset", "chat.send",
+    "chat.history",
 ];
 
 /// A refused `connect`: the error, and what the connection is closed with.
@@ -213,7 +214,7 @@ impl State {
             "snapshot": {
                 "suspension": {"phase": "accepting"},
                 "appliedConfigHash": self.document.revision_hash(self.applied),
-                "stateDir": self.home, "authMode": "token",
+                "stateDir": self.home, "authMode": "token", "uptimeMs": self.started.elapsed().as_millis(),
             },
             "auth": auth,
             "policy": {"maxPayload": 26_214_400, "maxBufferedBytes": 52_428_800, "tickIntervalMs": 30_000},

@@ -1,4 +1,4 @@
-//! Sessions and the turns of agents: `sessions.describe`, `patch` and `reset`, `chat.send`. Every turn ends well.
+//! Sessions and the turns of agents: `sessions.describe`, `patch` and `reset`, `chat.history` and `chat.send`. Every turn ends well.
 
 use std::collections::BTreeMap;
 
@@ -82,6 +82,15 @@ impl State {
             row
         });
         json!({ "session": session })
+    }
+
+    /// Of what was said nothing is told, only whether a turn is under way.
+    pub(super) fn chat_history(&self, params: &Map<String, Value>) -> Value {
+        let key = params.get("sessionKey").and_then(Value::as_str);
+        let key = key.unwrap_or_default().to_lowercase();
+        let mut turns = self.turns.values();
+        let is_active = turns.any(|turn| turn.session == key && !turn.is_over);
+        json!({"sessionKey": key, "messages": [], "sessionInfo": {"key": key, "hasActiveRun": is_active}})
     }
 
     /// Changes a session, or makes the one that is missing. It does not look whether the agent is there.

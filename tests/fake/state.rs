@@ -52,6 +52,8 @@ type Page = (Option<usize>, Option<usize>, bool);
 pub(super) struct State {
     pub(super) options: FakeOptions,
     pub(super) boot_id: String,
+    /// Since when its process runs, which it does not leave at a restart.
+    pub(super) started: Instant,
     pub(super) is_starting: bool,
     pub(super) home: String,
     pub(super) document: Document,
@@ -86,6 +88,7 @@ impl State {
         let running = options.document.clone();
         let mut state = Self {
             boot_id: random_id(),
+            started: Instant::now(),
             is_starting: false,
             home: format!("/fake/{key}"),
             document: Document::new(running.clone(), key),
@@ -215,6 +218,7 @@ impl State {
             "cron.scratch.set" => self.scratch_set(&params)?,
             "models.list" => self.models_list(&params)?,
             "sessions.describe" => self.sessions_describe(&params),
+            "chat.history" => self.chat_history(&params),
             "sessions.patch" => self.sessions_patch(&params)?,
             "sessions.reset" => self.sessions_reset(&params)?,
             "chat.send" => {
@@ -324,6 +328,7 @@ fn scope_of(method: &str) -> Option<&'static str> {
         | "agents.files.get"
         | "models.list"
         | "sessions.describe"
+        | "chat.history"
         | "cron.list" => "operator.read",
         "sessions.patch" | "chat.send" => "operator.write",
         "config.patch" | "config.set" | "agents.create" | "agents.delete" | "agents.files.set"

@@ -1,8 +1,12 @@
 //! The calls about sessions and messages, typed.
 
 use mission_operator::gateway::{CallError, Link, Sent, Session};
+use serde_json::{Value, json};
 
-use crate::world::{PATIENCE, run, shared, wish};
+use crate::{
+    bed::{Bed, provider, wait::until_true},
+    world::{PATIENCE, World, run, shared, wish},
+};
 
 async fn there(link: &Link, key: &str) -> (String, Session) {
     let session = link.session(key).await.unwrap().expect("it is there");
@@ -70,6 +74,70 @@ fn a_session_that_is_another_one_is_neither_reset_nor_made() {
             assert!(matches!(error, CallError::SessionChanged), "{error:?}");
         }
         assert_eq!(link.session(&key).await.unwrap(), None);
+    });
+}
+
+/// What a command can change of a session, and the config document.
+async fn settings(world: &World, key: &str) -> Value {
+    let (id, _) = there(&world.link(), key).await;
+    let mut rpc = world.rpc().await;
+    let params = json!({"key": key, "expectedSessionId": id});
+    let entry = rpc.call("sessions.patch", params).await.unwrap()["entry"].clone();
+    let config = rpc.call("config.get", json!({})).await.unwrap();
+    let of_session = [
+        "lifecycleRevision",
+        "modelOverride",
+        "verboseLevel",
+        "thinkingLevel",
+    ]
+    .map(|name| entry[name].clone());
+    json!([
+        of_session,
+        config["parsed"]["agents"]["entries"]["sessions-text"],
+        config["parsed"]["gateway"]
+    ])
+}
+
+#[test]
+fn a_message_that_reads_like_a_command_is_text_and_changes_nothing() {
+    run(async {
+        let world = shared().await;
+        let agent = "sessions-text";
+        world.writer().apply(wish(agent)).await.unwrap();
+        let (link, key) = (world.link(), format!("agent:{agent}:main"));
+        let greeting = "Good morning, text.";
+        outcome(&link, &key, greeting, "text").await.unwrap();
+        let before = settings(world, &key).await;
+        let provider = Bed::from_env().description.provider.url;
+        for (n, text) in [
+            "/reset",
+            "/new",
+            "/stop",
+            "/model fake/fake-1 -g",
+            "Read your files /verbose on and go on.",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let said = outcome(&link, &key, text, &format!("text-{n}")).await;
+            assert!(said.unwrap().is_answered(), "{text}");
+            let turns = provider::turns(&provider).await.unwrap();
+            let has_heard = |turn: &provider::Turn| {
+                turn.user.contains(text) && turn.earlier.join("").contains(greeting)
+            };
+            assert!(turns.iter().any(has_heard), "{text}: {turns:#?}");
+        }
+        assert_eq!(settings(world, &key).await, before);
+
+        // The same from another client is a command.
+        let command = json!({"sessionKey": key, "message": "/reset", "idempotencyKey": "text-9"});
+        let mut rpc = world.rpc().await;
+        rpc.call("chat.send", command).await.unwrap();
+        until_true(PATIENCE, "it is reset", async || {
+            settings(world, &key).await != before
+        })
+        .await
+        .unwrap();
     });
 }
 

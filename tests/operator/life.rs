@@ -1,11 +1,22 @@
 //! What an agent does: it is woken, its session is called and begun anew, and it is online while the gateway tells of it.
 
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
     jiff::{SignedDuration, Timestamp},
 };
-use kube::api::{Patch, PatchParams};
-use mission_operator::api::{Agent, annotation::WAKE, wake::WakeStatus};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use mission_operator::{
+    api::{
+        Agent,
+        annotation::{RESET_SESSION, ROTATE_TOKEN, WAKE, WAKE_MESSAGE},
+        wake::WakeStatus,
+    },
+    plan::wake::whole_seconds,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,8 +25,9 @@ use crate::{
         provider::{self, Turn},
         wait::until_true,
     },
-    gateways::{beating, lasting, quiet, rpc},
-    team::{Team, agent_id, says},
+    gateways::{beating, entry, lasting, quiet, rpc},
+    remote::text,
+    team::{Team, agent_id, condition, says},
     world::{PATIENCE, nonce, run, world},
 };
 
@@ -81,6 +93,40 @@ async fn ask(team: &Team, name: &str, cause: &str, message: &str) {
     woken(team, name, cause).await;
 }
 
+/// Has the time pass that the operator waits: what the agent was told last is so long ago. A pass that had begun before may write what it
+/// knows; then it is said again.
+async fn pass(team: &Team, name: &str, minutes: i64) {
+    let ago = Timestamp::now() - SignedDuration::from_mins(minutes);
+    let ago = whole_seconds(ago);
+    let past = json!({"status": {"wake": {"lastTime": Time(ago)}}});
+    let api = team.api::<Agent>();
+    loop {
+        let agent = api
+            .patch_status(name, &PatchParams::default(), &Patch::Merge(&past))
+            .await
+            .unwrap();
+        let attempts = wake(&agent).unwrap().attempts;
+        team.reconcile_now::<Agent>(name).await;
+        let is_over = |agent: &Agent| {
+            let said = ["WakeGaveUp", "Woken"].iter();
+            let mut said = said
+                .filter(|reason| condition(agent, "Woken").is_some_and(|it| it.reason == **reason));
+            said.next().is_some() || wake(agent).is_none_or(|wake| wake.attempts > attempts)
+        };
+        let was_undone = |agent: &Agent| {
+            wake(agent).is_some_and(|wake| wake.last_time.as_ref() != Some(&Time(ago)))
+        };
+        let agent = team
+            .until(name, "the time has passed", |agent: &Agent| {
+                is_over(agent) || was_undone(agent)
+            })
+            .await;
+        if is_over(&agent) {
+            return;
+        }
+    }
+}
+
 fn wake(agent: &Agent) -> Option<&WakeStatus> {
     agent.status.as_ref()?.wake.as_ref()
 }
@@ -143,14 +189,8 @@ fn an_agent_that_does_not_answer_is_told_four_times_and_then_given_up() {
             })
             .await;
             until_asked(&soul, usize::try_from(attempt).unwrap()).await;
-            // The time that the operator waits passes: what it was told last is so long ago.
-            let ago = Timestamp::now() - SignedDuration::from_mins(minutes);
-            let past = json!({"status": {"wake": {"lastTime": Time(ago)}}});
-            let api = team.api::<Agent>();
-            api.patch_status("deaf", &PatchParams::default(), &Patch::Merge(past))
-                .await
-                .unwrap();
-            team.reconcile_now::<Agent>("deaf").await;
+            team.ready::<Agent>("deaf").await;
+            pass(&team, "deaf", minutes).await;
         }
         let said = team
             .told::<Agent>("deaf", "Woken", "False", "WakeGaveUp")
@@ -181,7 +221,8 @@ fn an_agent_that_comes_back_after_its_deletion_knows_nothing_and_beats_once() {
         let soul = format!("Soul of {}.", nonce());
         let rest = json!({
             "wake": {"message": "Remember the word turnip."},
-            "heartbeat": {"every": "30m", "checklist": "Count the sheep.", "activeHours": {"start": "00:00", "end": "24:00"}},
+            // No beat of its own comes in between.
+            "heartbeat": {"every": "240h", "checklist": "Count the sheep."},
         });
         team.apply_spec::<Agent>("ghost", spec(&soul, &rest)).await;
         let agent = woken(&team, "ghost", "provision").await;
@@ -209,7 +250,7 @@ fn a_heartbeat_shows_the_agent_online_with_its_checklist_before_the_model() {
         let gateway = lasting().await;
         let team = Team::on(gateway, "life-online").await;
         let soul = format!("Soul of {}.", nonce());
-        let rest = json!({"wake": {"policy": "Never"}, "heartbeat": {"every": "30m", "checklist": "Count the sheep.", "activeHours": {"start": "00:00", "end": "24:00"}}});
+        let rest = json!({"wake": {"policy": "Never"}, "heartbeat": {"every": "240h", "checklist": "Count the sheep.", "activeHours": {"start": "00:00", "end": "24:00"}}});
         team.apply_spec::<Agent>("beater", spec(&soul, &rest)).await;
         team.apply_spec::<Agent>(
             "still",
@@ -310,6 +351,215 @@ fn a_session_keeps_its_label_and_begins_anew_once_for_each_new_value() {
         let last = session(gateway, &id).await;
         assert!(last["label"].is_null(), "{last:#}");
         team.ready::<Agent>("talker").await;
+        team.stay();
+    });
+}
+
+/// The agent's token, and the version of the Secret that it is in.
+async fn token(team: &Team, name: &str) -> (String, Option<String>) {
+    let secrets = Api::<Secret>::namespaced(world().await.client.clone(), &team.namespace);
+    let secret = secrets.get(&format!("{name}-token")).await.unwrap();
+    (
+        text(&secret, "token").unwrap(),
+        secret.metadata.resource_version,
+    )
+}
+
+async fn annotate(team: &Team, name: &str, annotations: Value) {
+    let annotated = json!({"metadata": {"annotations": annotations}});
+    team.api::<Agent>()
+        .patch(name, &PatchParams::default(), &Patch::Merge(annotated))
+        .await
+        .unwrap();
+}
+
+#[test]
+fn waking_leaves_token_session_and_config_as_they_are_whatever_is_said() {
+    run(async {
+        let gateway = lasting().await;
+        let team = Team::on(gateway, "life-commands").await;
+        let soul = format!("Soul of {}.", nonce());
+        let rest = json!({"wake": {"message": "Remember the word radish."}});
+        team.apply_spec::<Agent>("obedient", spec(&soul, &rest))
+            .await;
+        let agent = woken(&team, "obedient", "provision").await;
+        team.ready::<Agent>("obedient").await;
+        let id = agent_id(&agent).to_owned();
+        let there = session(gateway, &id).await;
+        let facts = async || {
+            (
+                token(&team, "obedient").await,
+                revision(gateway, &there).await,
+                entry(gateway, &id).await,
+            )
+        };
+        let before = facts().await;
+
+        ask(&team, "obedient", "spec", "/reset").await;
+        let words = "Look around /verbose on and go on.";
+        annotate(
+            &team,
+            "obedient",
+            json!({WAKE: "note", WAKE_MESSAGE: words}),
+        )
+        .await;
+        woken(&team, "obedient", "note").await;
+        team.ready::<Agent>("obedient").await;
+        let asked = turns(&soul).await;
+        assert_eq!(asked.len(), 3, "{asked:#?}");
+        for (turn, words) in asked.iter().zip(["radish", "/reset", words]) {
+            assert!(turn.user.contains(words), "{asked:#?}");
+        }
+        let last = asked[2].earlier.join("");
+        assert!(last.contains("radish"), "it is the same session: {last}");
+        assert_eq!(facts().await, before);
+        team.stay();
+    });
+}
+
+#[test]
+fn a_message_that_the_gateway_does_not_take_is_a_matter_of_woken_alone() {
+    run(async {
+        let gateway = lasting().await;
+        let team = Team::on(gateway, "life-refused").await;
+        let soul = format!("Soul of {}.", nonce());
+        let rest = json!({"wake": {"policy": "Never"}});
+        team.apply_spec::<Agent>("closed", spec(&soul, &rest)).await;
+        let agent: Agent = team.ready("closed").await;
+        let key = format!("agent:{}:main", agent_id(&agent));
+        let policy = async |policy: Value| {
+            let params = json!({"key": key, "sendPolicy": policy});
+            let answer = rpc(gateway).await.call("sessions.patch", params).await;
+            answer.unwrap();
+        };
+        policy(json!("deny")).await;
+        team.patch_spec::<Agent>("closed", json!({"wake": {"now": "x"}}))
+            .await;
+        let said = team
+            .told::<Agent>("closed", "Woken", "False", "Rejected")
+            .await;
+        assert!(said.contains("policy"), "{said}");
+        assert!(said.contains("spec.wake.message"), "{said}");
+        team.event("closed", "Warning", "Rejected").await;
+        team.reconcile_now::<Agent>("closed").await;
+        let agent: Agent = team.ready("closed").await;
+        for (type_, status, reason) in [
+            ("FilesSynced", "True", "Synced"),
+            ("HeartbeatConfigured", "True", "Configured"),
+            ("Woken", "False", "Rejected"),
+        ] {
+            assert!(says(&agent, type_, status, reason), "{agent:#?}");
+        }
+        // Again by its own schedule.
+        policy(Value::Null).await;
+        pass(&team, "closed", 2).await;
+        let agent = woken(&team, "closed", "x").await;
+        assert_eq!(wake(&agent).unwrap().attempts, 2);
+        assert_eq!(turns(&soul).await.len(), 1);
+        team.told::<Agent>("closed", "Woken", "True", "Woken").await;
+        team.stay();
+    });
+}
+
+#[test]
+fn an_agent_at_work_is_not_talked_into_however_long_it_takes() {
+    run(async {
+        let gateway = lasting().await;
+        let team = Team::on(gateway, "life-slow").await;
+        let soul = format!("Soul of {}.", nonce());
+        let rest = json!({"wake": {"message": "SLEEP:30000 Think."}});
+        team.apply_spec::<Agent>("thinker", spec(&soul, &rest))
+            .await;
+        team.told::<Agent>("thinker", "Woken", "Unknown", "Waking")
+            .await;
+        let agent: Agent = team.ready("thinker").await;
+        until_asked(&soul, 1).await;
+        let history = json!({"sessionKey": format!("agent:{}:main", agent_id(&agent))});
+        let told = rpc(gateway).await.call("chat.history", history).await;
+        let told = told.unwrap()["sessionInfo"].clone();
+        assert_eq!(told["hasActiveRun"], true, "{told:#}");
+        pass(&team, "thinker", 2).await;
+        let agent = woken(&team, "thinker", "provision").await;
+        assert_eq!(wake(&agent).unwrap().attempts, 1);
+        let asked = turns(&soul).await;
+        assert_eq!(asked.len(), 1, "{asked:#?}");
+        assert_eq!(asked[0].user.matches("Think.").count(), 1, "{asked:#?}");
+        team.stay();
+    });
+}
+
+#[test]
+fn under_a_pause_nothing_wakes_resets_or_rotates_and_each_acts_once_afterwards() {
+    run(async {
+        let gateway = lasting().await;
+        let team = Team::on(gateway, "life-paused").await;
+        let soul = format!("Soul of {}.", nonce());
+        let rest = json!({"wake": {"message": "Remember the word turnip."}});
+        team.apply_spec::<Agent>("dozer", spec(&soul, &rest)).await;
+        let agent = woken(&team, "dozer", "provision").await;
+        team.ready::<Agent>("dozer").await;
+        let there = session(gateway, agent_id(&agent)).await;
+        let facts = async || {
+            (
+                token(&team, "dozer").await,
+                revision(gateway, &there).await,
+                turns(&soul).await.len(),
+            )
+        };
+        let before = facts().await;
+
+        team.patch_spec::<Agent>("dozer", json!({"paused": true}))
+            .await;
+        team.told::<Agent>("dozer", "Paused", "True", "Agent").await;
+        let asks = json!({WAKE: "x", RESET_SESSION: "x", ROTATE_TOKEN: "x"});
+        annotate(&team, "dozer", asks).await;
+        let asks = json!({"session": {"reset": "x"}, "token": {"rotate": "x"}});
+        team.patch_spec::<Agent>("dozer", asks).await;
+        team.told::<Agent>("dozer", "Paused", "True", "Agent").await;
+        assert_eq!(facts().await, before);
+
+        team.patch_spec::<Agent>("dozer", json!({"paused": false}))
+            .await;
+        woken(&team, "dozer", "x").await;
+        team.told::<Agent>("dozer", "TokenReady", "True", "Issued")
+            .await;
+        team.event("dozer", "Normal", "SessionReset").await;
+        let recorded = |agent: &Agent| {
+            let all = agent.status.as_ref().unwrap().recorded.clone();
+            let all = all.unwrap_or_default();
+            [
+                "session.reset",
+                "reset-session",
+                "token.rotate",
+                "rotate-token",
+                "wake",
+            ]
+            .iter()
+            .all(|name| all.get(*name).is_some_and(|value| value == "x"))
+        };
+        team.until("dozer", "all is recorded", recorded).await;
+        let after = facts().await;
+        assert_ne!(after.0, before.0, "another token");
+        assert_ne!(after.1, before.1, "the session begins anew");
+        assert_eq!(after.2, before.2 + 1, "woken once");
+        team.reconcile_now::<Agent>("dozer").await;
+        team.ready::<Agent>("dozer").await;
+        assert_eq!(facts().await, after);
+
+        // By annotation alone, and once.
+        annotate(&team, "dozer", json!({RESET_SESSION: "y"})).await;
+        team.until("dozer", "the reset is over", |agent: &Agent| {
+            let status = agent.status.as_ref().unwrap();
+            let all = status.recorded.as_ref();
+            let is_recorded = all.is_some_and(|all| all["reset-session"] == "y");
+            is_recorded && status.session_reset.is_none()
+        })
+        .await;
+        let anew = revision(gateway, &there).await;
+        assert_ne!(anew, after.1);
+        team.reconcile_now::<Agent>("dozer").await;
+        team.ready::<Agent>("dozer").await;
+        assert_eq!(revision(gateway, &there).await, anew);
         team.stay();
     });
 }

@@ -19,26 +19,24 @@ use crate::{
     },
     controller::{
         agent::visit::{Stop, Target, Visit},
+        context::Sent,
         runner::{Next, ReconcileError},
     },
-    gateway::{CallError, Link},
+    gateway::{CallError, Class, Link},
     plan::{
         agent_id,
         once::Once,
-        wake::{self, Step},
+        wake::{self, Process, Step},
     },
     presence::Told,
 };
-
-/// How long after a message its key still says what became of it. The gateway remembers it for five minutes after the turn's end.
-const REMEMBERED: SignedDuration = SignedDuration::from_mins(4);
 
 /// What the gateway says of a message that it was sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// The agent has answered it.
     Answered,
-    /// The agent has it, and its turn goes on.
+    /// The agent has it, or is at work on something else, and its turn goes on.
     UnderWay,
     /// Its turn has failed; or it was not asked.
     Unknown,
@@ -123,86 +121,117 @@ impl Visit<'_> {
             Once::Wake.done(&self.agent, &mut self.status.recorded);
             self.status.wake = Some(wake::asked(&self.agent, &value));
         }
-        let last = self.context.directory.presence().last_seen(&self.key());
-        let since = self.context.heard_since(&target.accepted.gateway_uid);
         let now = Timestamp::now();
+        let last = self
+            .context
+            .directory
+            .presence()
+            .last_seen(&self.key(), now);
+        let since = self.context.heard_since(&target.accepted.gateway_uid);
         let unheard = since.filter(|_| !self.has_heard(since) && !self.was_given_up());
-        let mut step = wake::decide(self.status.wake.as_ref(), last, unheard, now);
-        if matches!(step, Step::Wait(_) | Step::Send(_)) {
-            match self.fate(target, since, now).await? {
+        let exactly = self.known_as_sent().map(|message| message.at);
+        let mut step = wake::decide(self.status.wake.as_ref(), exactly, last, unheard, now);
+        if matches!(step, Step::Wait(_) | Step::Send(_) | Step::GiveUp) && !self.was_given_up() {
+            match self.fate(target, step, since, now).await? {
                 Fate::Answered => step = Step::Woken,
-                Fate::UnderWay if matches!(step, Step::Send(_)) => {
-                    // It has the message, so that nothing has to be sent for this attempt.
-                    self.count_attempt(step, last, now);
-                    self.note_sent(since);
-                    step = wake::decide(self.status.wake.as_ref(), last, None, now);
-                }
-                Fate::UnderWay | Fate::Unknown => {}
+                Fate::UnderWay => step = wake::until_turn_ends(step),
+                Fate::Unknown => {}
             }
         }
         let mut next = Next::Change;
+        let mut said = wake::judge(self.status.wake.as_ref(), step == Step::GiveUp);
         match step {
             Step::Nothing | Step::GiveUp => {}
             Step::Woken => {
                 if let Some(wake) = &mut self.status.wake {
                     wake.done = true;
                 }
+                said = wake::judge(self.status.wake.as_ref(), false);
             }
             Step::Wait(left) => {
                 next = Next::Within(Duration::try_from(left).unwrap_or_default());
+                said = wake::refused_before(&self.status.conditions).unwrap_or(said);
             }
             Step::Send(_) => {
                 self.count_attempt(step, last, now);
-                self.send_wake(&target.link, &target.accepted.agent_id)
-                    .await?;
-                self.note_sent(since);
-                let wait = wake::decide(self.status.wake.as_ref(), None, None, now);
+                match self.send_wake(target).await {
+                    // The agent is there as declared all the same.
+                    Err(ReconcileError::Call(error)) if error.class() == Class::Rejected => {
+                        said = wake::refused(&error.to_string());
+                    }
+                    sent => sent?,
+                }
+                self.note_sent(target, since, now);
+                let wait = wake::decide(self.status.wake.as_ref(), None, None, None, now);
                 if let Step::Wait(left) = wait {
                     next = Next::Within(Duration::try_from(left).unwrap_or_default());
                 }
             }
         }
-        let gave_up = step == Step::GiveUp;
-        self.judge(wake::judge(self.status.wake.as_ref(), gave_up));
+        self.judge(said);
         Ok(next)
     }
 
     /// What became of the message that the agent was sent last, where its answer may have come while nobody listened: it was sent by another
     /// process, which ended before the answer or before it was sent at all; or the link was down since. The same key again sends it only
-    /// where the gateway does not have it.
+    /// where the gateway does not have it. Before more is said, the session tells whether the agent is still at work.
     async fn fate(
+        &self,
+        target: &Target,
+        step: Step,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Fate, ReconcileError> {
+        let session = agent_id::session_key(&target.accepted.agent_id);
+        if let Some((wake, at)) = self.unheard_message(target, since, now) {
+            let (message, key) = (wake::message(&self.agent, wake), self.wake_key(wake));
+            let fate = match target.link.chat_send(&session, &message, &key).await {
+                Ok(sent) if sent.is_answered() => Fate::Answered,
+                Ok(_) => Fate::UnderWay,
+                // The turn has failed, or what the agent is told has been changed since: the next attempt follows.
+                Err(
+                    CallError::Unavailable {
+                        retry_after: None, ..
+                    }
+                    | CallError::Rejected { .. },
+                ) => Fate::Unknown,
+                Err(error) => return Err(error.into()),
+            };
+            self.note_sent(target, since, at);
+            if fate == Fate::Answered {
+                self.context.directory.presence().recall(&self.key(), now);
+            }
+            if fate != Fate::Unknown {
+                return Ok(fate);
+            }
+        }
+        if wake::waits_for_turns(step) && target.link.session_is_at_work(&session).await? {
+            return Ok(Fate::UnderWay);
+        }
+        Ok(Fate::Unknown)
+    }
+
+    /// The message that was sent last, and when, where nobody may have heard the answer and the gateway can still tell of it.
+    fn unheard_message(
         &self,
         target: &Target,
         since: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<Fate, ReconcileError> {
-        let wake = self.status.wake.as_ref();
-        let sent = wake.and_then(|wake| Some((wake, wake.last_time.as_ref()?)));
-        let Some((wake, Time(sent))) = sent else {
-            return Ok(Fate::Unknown);
+    ) -> Option<(&WakeStatus, Timestamp)> {
+        let wake = self.status.wake.as_ref()?;
+        let Time(sent) = wake.last_time.as_ref()?;
+        let hello = target.link.hello()?;
+        let process = Process {
+            boot_id: &hello.boot_id,
+            age: hello
+                .age()
+                .and_then(|age| SignedDuration::try_from(age).ok()),
         };
-        if now.duration_since(*sent) >= REMEMBERED || self.has_heard(since) {
-            return Ok(Fate::Unknown);
-        }
-        let session = agent_id::session_key(&target.accepted.agent_id);
-        let (message, key) = (wake::message(&self.agent, wake), self.wake_key(wake));
-        let fate = match target.link.chat_send(&session, &message, &key).await {
-            Ok(sent) if sent.is_answered() => Fate::Answered,
-            Ok(_) => Fate::UnderWay,
-            // The turn has failed, or what the agent is told has been changed since: the next attempt follows.
-            Err(
-                CallError::Unavailable {
-                    retry_after: None, ..
-                }
-                | CallError::Rejected { .. },
-            ) => Fate::Unknown,
-            Err(error) => return Err(error.into()),
-        };
-        self.note_sent(since);
-        if fate == Fate::Answered {
-            self.context.directory.presence().recall(&self.key(), now);
-        }
-        Ok(fate)
+        let message = self.known_as_sent();
+        let at = message.as_ref().map_or(*sent, |message| message.at);
+        let had_by = message.map(|message| message.boot_id);
+        let is_known = wake::is_known(*sent, had_by.as_deref(), process, now);
+        (is_known && !self.has_heard(since)).then_some((wake, at))
     }
 
     /// What the gateway knows this attempt by. The time is in it because a value may be asked for again after another one.
@@ -217,15 +246,27 @@ impl Visit<'_> {
 
     /// Whether an answer to the last message, if there was one, was heard: this process has sent it, or asked for it, and listened since.
     fn has_heard(&self, since: Option<Timestamp>) -> bool {
-        let uid = self.agent.uid().unwrap_or_default();
-        let wake = self.status.wake.as_ref();
-        wake.is_some_and(|wake| self.context.has_sent(&uid, &attempt_of(wake, since)))
+        self.known_as_sent()
+            .is_some_and(|message| message.heard_since == since)
     }
 
-    fn note_sent(&self, since: Option<Timestamp>) {
+    /// The last message, if this process knows that the gateway has it.
+    fn known_as_sent(&self) -> Option<Sent> {
         let uid = self.agent.uid().unwrap_or_default();
-        if let Some(wake) = &self.status.wake {
-            self.context.sent(&uid, &attempt_of(wake, since));
+        let wake = self.status.wake.as_ref()?;
+        self.context.known_as_sent(&uid, &attempt_of(wake))
+    }
+
+    fn note_sent(&self, target: &Target, since: Option<Timestamp>, at: Timestamp) {
+        let uid = self.agent.uid().unwrap_or_default();
+        if let (Some(wake), Some(hello)) = (&self.status.wake, target.link.hello()) {
+            let message = Sent {
+                attempt: attempt_of(wake),
+                at,
+                boot_id: hello.boot_id.clone(),
+                heard_since: since,
+            };
+            self.context.sent(&uid, message);
         }
     }
 
@@ -243,7 +284,7 @@ impl Visit<'_> {
     }
 
     /// Sends the message. The attempt is written down before: whoever comes after a crash asks the gateway what became of it.
-    async fn send_wake(&mut self, link: &Link, id: &str) -> Result<(), ReconcileError> {
+    async fn send_wake(&mut self, target: &Target) -> Result<(), ReconcileError> {
         let Some(wake) = self.status.wake.clone() else {
             return Ok(());
         };
@@ -253,13 +294,13 @@ impl Visit<'_> {
         // Also of an agent that is online: the answer may come before this pass ends.
         let presence = self.context.directory.presence();
         presence.told(&self.key(), Told::Awaited);
-        link.chat_send(&agent_id::session_key(id), &message, &key)
-            .await?;
+        let session = agent_id::session_key(&target.accepted.agent_id);
+        target.link.chat_send(&session, &message, &key).await?;
         Ok(())
     }
 }
 
-/// An attempt, and since when its gateway was listened to when it was made.
-fn attempt_of(wake: &WakeStatus, since: Option<Timestamp>) -> String {
-    format!("{} {} {since:?}", wake.cause, wake.attempts)
+/// What tells an attempt from the others to the same agent.
+fn attempt_of(wake: &WakeStatus) -> String {
+    format!("{} {}", wake.cause, wake.attempts)
 }

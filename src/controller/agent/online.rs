@@ -67,11 +67,12 @@ impl Visit<'_> {
         if let Some(seen) = known {
             presence.recall(&key, seen);
         }
-        let last = presence.last_seen(&key);
+        let last = presence.last_seen(&key, now);
         let signs = Signs {
             every,
             last,
             heard_since: self.context.heard_since(&uid),
+            beats_since: presence.beats(&key, every, now),
         };
         let said = presence::judge(&signs, now);
         let is_woken = self.status.wake.as_ref().is_none_or(|wake| wake.done);
@@ -148,7 +149,8 @@ impl Visit<'_> {
     /// Moves the time in a status that is written anyway.
     pub(super) fn refresh_last_seen(&mut self) {
         let turned = self.judgements.iter().any(|it| it.type_ == ONLINE);
-        let last = self.context.directory.presence().last_seen(&self.key());
+        let presence = self.context.directory.presence();
+        let last = presence.last_seen(&self.key(), Timestamp::now());
         if let Some(last) = last.filter(|_| turned) {
             self.status.last_seen_time = Some(Time(whole_seconds(last)));
         }

@@ -13,6 +13,7 @@ use crate::{
         annotation::RECONCILE_NOW,
         condition::{
             self, ACCEPTED, FILES_SYNCED, HEARTBEAT_CONFIGURED, Judgement, REGISTERED, TOKEN_READY,
+            WOKEN,
         },
         heartbeat::parse_every,
         reason::Reason,
@@ -198,23 +199,36 @@ impl<'a> Visit<'a> {
         self.judge_model(&target).await;
         let id = target.accepted.agent_id.clone();
         self.session(&target.link, &id).await?;
-        next = next.or_sooner(self.wake(&target).await?);
+        // An agent that cannot be woken is as declared all the same, so everything else goes on, and this is told of last.
+        let woken = self.wake(&target).await;
         let monitor = self.judge_heartbeat(&target);
         next = next.or_sooner(monitor);
         if matches!(monitor, Next::Within(_)) {
             self.readmit(&target).await;
-            return Ok(next);
+        } else {
+            next = self.settle_places(&target, token.as_mut(), next).await?;
         }
+        self.phase = WOKEN;
+        Ok(next.or_sooner(woken?))
+    }
+
+    /// Leaves the places that are not the agent's any more, and what waited for that.
+    async fn settle_places(
+        &mut self,
+        target: &Target,
+        token: Option<&mut Token>,
+        next: Next,
+    ) -> Result<Next, Stop> {
         let was_moving = places::is_moving(&self.status);
-        next = next.or_sooner(self.leave_others(&target.accepted).await?);
-        if let Some(token) = &mut token {
+        let next = next.or_sooner(self.leave_others(&target.accepted).await?);
+        if let Some(token) = token {
             // Gone from everywhere else, where its files may have kept it waiting.
             if was_moving {
-                self.settle_token(token, &target).await?;
+                self.settle_token(token, target).await?;
             }
             // Asked for while another one was under way.
             if !token.is_rotating() && self.is_rotation_due() {
-                next = Next::Within(Duration::ZERO);
+                return Ok(Next::Within(Duration::ZERO));
             }
         }
         Ok(next)

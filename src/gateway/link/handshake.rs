@@ -5,6 +5,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::super::device::Claim;
 use super::super::{Capabilities, Credential, Device, Hello, LinkError};
@@ -98,6 +99,8 @@ pub(super) struct RawHello {
     auth: Auth,
     #[serde(default)]
     policy: Policy,
+    #[serde(default)]
+    snapshot: Snapshot,
 }
 
 #[derive(Debug, Deserialize)]
@@ -127,6 +130,13 @@ struct Auth {
 struct Policy {
     #[serde(default)]
     tick_interval_ms: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Snapshot {
+    #[serde(default)]
+    uptime_ms: Option<u64>,
 }
 
 impl RawHello {
@@ -163,6 +173,10 @@ impl RawHello {
         Ok(Hello {
             version: self.server.version,
             boot_id: self.server.boot_id,
+            uptime: self
+                .snapshot
+                .uptime_ms
+                .map(|uptime| (Duration::from_millis(uptime), Instant::now())),
             conn_id: self.server.conn_id,
             scopes: self.auth.scopes,
             device_token: self.auth.device_token,

@@ -70,17 +70,15 @@ pub(super) fn board(caller: &Caller) -> Answer {
 }
 
 fn own_record(api: &Api, caller: &Caller) -> Record {
-    let life = Life {
-        last: api.directory.presence().last_seen(&caller.key),
-        now: Timestamp::now(),
-    };
+    let life = life(api.directory.presence(), &caller.agent);
     record::agent(&caller.agent, caller.board.as_deref(), life)
 }
 
 /// When the agent of this object was last heard of.
 fn life(presence: &Presence, agent: &Agent) -> Life {
+    let now = Timestamp::now();
     Life {
-        last: presence.last_seen(&AgentKey::of(agent)),
-        now: Timestamp::now(),
+        last: presence.last_seen(&AgentKey::of(agent), now),
+        now,
     }
 }

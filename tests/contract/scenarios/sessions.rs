@@ -86,14 +86,38 @@ pub(super) async fn messages(subject: &Subject, transcript: &mut Transcript) {
     }
     talk.ask("a session", "sessions.describe", &json!({"key": KEY}))
         .await;
+    commands(&mut talk).await;
+}
+
+/// What would be commands of one who may do everything, said as text.
+async fn commands(talk: &mut Talk<'_>) {
+    let nothing = json!({"key": KEY, "expectedSessionId": session_id(talk).await});
+    let before = talk.exchange("sessions.patch", &nothing).await["payload"]["entry"].clone();
+    for (key, text) in [
+        ("contract-6", "/reset"),
+        ("contract-7", "Wake up /verbose on, please."),
+    ] {
+        let mut told = message(key, text);
+        told["suppressCommandInterpretation"] = json!(true);
+        talk.ask("a command as text", "chat.send", &told).await;
+        over(talk, &told).await;
+        talk.ask("the command afterwards", "chat.send", &told).await;
+    }
+    let after = talk.exchange("sessions.patch", &nothing).await["payload"]["entry"].clone();
+    let same = ["lifecycleRevision", "verboseLevel"].map(|name| before[name] == after[name]);
+    talk.note("the session is as it was", json!(same));
+}
+
+async fn session_id(talk: &mut Talk<'_>) -> Value {
+    let described = talk
+        .exchange("sessions.describe", &json!({"key": KEY}))
+        .await;
+    described["payload"]["session"]["sessionId"].clone()
 }
 
 pub(super) async fn changes(subject: &Subject, transcript: &mut Transcript) {
     let mut talk = Talk::connected(subject, transcript).await;
-    let described = talk
-        .exchange("sessions.describe", &json!({"key": KEY}))
-        .await;
-    let id = described["payload"]["session"]["sessionId"].clone();
+    let id = session_id(&mut talk).await;
     let with = |name: &str, value: &Value| json!({"key": KEY, name: value});
     let revision = |answer: &Value| answer["payload"]["entry"]["lifecycleRevision"].clone();
 
@@ -176,12 +200,25 @@ pub(super) async fn changes(subject: &Subject, transcript: &mut Transcript) {
         &json!({"key": "agent:nobody:main"}),
     )
     .await;
+    long_turn(&mut talk).await;
+}
 
+/// A turn that is cut off, and what is told of it meanwhile.
+async fn long_turn(talk: &mut Talk<'_>) {
     let long = message("contract-5", "SLEEP:20000 Think.");
     talk.ask("a long turn", "chat.send", &long).await;
+    let history = json!({"sessionKey": KEY, "limit": 1});
+    talk.ask("it goes on", "chat.history", &history).await;
     talk.ask("cut off", "sessions.reset", &json!({"key": KEY}))
         .await;
-    over(&mut talk, &long).await;
+    over(talk, &long).await;
     talk.ask("a turn that was cut off", "chat.send", &long)
         .await;
+    talk.ask("it is at rest", "chat.history", &history).await;
+    for (what, params) in [
+        ("no key", json!({})),
+        ("a parameter too many", json!({"sessionKey": KEY, "foo": 1})),
+    ] {
+        talk.ask(what, "chat.history", &params).await;
+    }
 }

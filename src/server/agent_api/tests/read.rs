@@ -102,7 +102,10 @@ async fn a_heartbeat_is_taken_in_every_form_that_agents_send_and_for_the_tokens_
         r#"{"name":"analyst","board_id":null,"status":"online"}"#,
         r#"{"name":"analyst","board_id":"6b0d","status":"online"}"#,
     ] {
-        let before = world.directory.presence().last_seen(&analyst);
+        let before = world
+            .directory
+            .presence()
+            .last_seen(&analyst, Timestamp::now());
         let told = world.call("analyst", HEARTBEAT, body).await;
         assert_eq!(told.status, 200, "{body}: {told:?}");
         assert_eq!(told.body["agent"]["name"], "analyst");
@@ -113,7 +116,13 @@ async fn a_heartbeat_is_taken_in_every_form_that_agents_send_and_for_the_tokens_
                 .unwrap()
                 .ends_with('Z')
         );
-        assert!(world.directory.presence().last_seen(&analyst) > before);
+        assert!(
+            world
+                .directory
+                .presence()
+                .last_seen(&analyst, Timestamp::now())
+                > before
+        );
     }
     assert_eq!(
         world.directory.presence().all().len(),
