@@ -151,7 +151,7 @@ pub enum DeletionPolicy {
     Orphan,
 }
 
-/// Whether an agent that is on the gateway already under this id is taken over. `Never`, the default: it is left alone, and `AgentExists` says what is there. `IfUnmarked`: it is taken over unless it carries the mark of an operator. What the spec does not name of name, model and heartbeat stays then as it is, and so do its `Seed` files; what `Enforce` files replace is kept in the Secret `<name>-adopted` first.
+/// Whether an agent that is on the gateway already under this id is taken over. `Never`, the default: it is left alone, and `AgentExists` says what is there. `IfUnmarked`: it is taken over unless it carries the mark of an operator or is `main`, the gateway's own. What the spec does not name of name, model and heartbeat stays then as it is, and so do its `Seed` files; what `Enforce` files replace is kept in the Secret `<name>-adopted` first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AdoptionPolicy {
     /// It is left alone.

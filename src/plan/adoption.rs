@@ -55,7 +55,7 @@ pub fn judge(
             "It carries the mark of another Agent, or of another cluster's, and is never taken over. {LEAVE}."
         )
     } else if found.entry.is_null() || found.agent_id == GATEWAYS_OWN {
-        format!("It is the gateway's own and is never taken over. {LEAVE}.")
+        "It is the gateway's own and is never taken over. Delete this Agent and apply it with another spec.agentId.".to_owned()
     } else if !found.is_readable {
         format!(
             "The gateway does not read its AGENTS.md, so whose it is cannot be told, and what it holds could not be kept: it is never taken over. {LEAVE}."
