@@ -84,7 +84,7 @@ fn an_unmarked_agent_is_taken_over_with_what_the_spec_does_not_name_and_its_old_
         for (name, text) in &files[2..] {
             assert_eq!(read(&workspace.join(name)), *text, "Seed files stay");
         }
-        assert!(read(&workspace.join("AGENTS.md")).contains("name=hand -->"));
+        assert!(read(&workspace.join("AGENTS.md")).contains("name=hand adopted=true -->"));
         let status = agent.status.as_ref().unwrap();
         assert!(status.places[0].adopted);
         assert_eq!(status.own_keys, [""; 0]);
