@@ -151,7 +151,7 @@ pub enum DeletionPolicy {
     Orphan,
 }
 
-/// Whether an agent that is on the gateway already under this id is taken over. `Never`, the default: it is left alone, and `AgentExists` says what is there. `IfUnmarked`: it is taken over unless it carries the mark of an operator. What the spec does not name of name, model and heartbeat stays then as it is, and so do its `Seed` files; what `Enforce` files replace is kept in the Secret `<name>-adopted` first.
+/// Whether an agent that is on the gateway already under this id is taken over. `Never`, the default: it is left alone, and `AgentExists` says what is there. `IfUnmarked`: it is taken over unless it carries the mark of an operator or is `main`, the gateway's own. What the spec does not name of name, model and heartbeat stays then as it is, and so do its `Seed` files; what `Enforce` files replace is kept in the Secret `<name>-adopted` first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AdoptionPolicy {
     /// It is left alone.
@@ -270,7 +270,7 @@ pub struct Place {
     /// The agent was there before: of its name, model and heartbeat only what the spec names is the operator's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
-    /// What a pause has replaced: `heartbeat.every` of an adopted agent whose spec names none; `{}` where it had a heartbeat block without it, and empty where it had no block. It comes back when the pause ends.
+    /// What a pause has replaced: `heartbeat.every` of the agent's entry; `{}` where it had a heartbeat block without it, and empty where it had no block. When the pause ends, it comes back wherever nothing else is declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced_every: Option<String>,
     /// Since when the agent is to be somewhere else: it is taken off here, as `deletionPolicy` says, once it is confirmed there.

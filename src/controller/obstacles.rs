@@ -24,6 +24,8 @@ pub(super) enum Obstacle {
     TokensRead,
     /// Agent: the gateway has not made the heartbeat's monitor.
     NoMonitor,
+    /// Agent: the workspace that it would get on a gateway carries the mark of another.
+    MarkedWorkspace,
 }
 
 /// Stands between the uid of an object and what of it is meant. No uid holds one.
@@ -52,6 +54,11 @@ impl Obstacles {
         self.lock()
             .insert((uid.to_owned(), obstacle), now)
             .is_none()
+    }
+
+    /// Whether the obstacle was met and not overcome.
+    pub(super) fn is_met(&self, uid: &str, obstacle: Obstacle) -> bool {
+        self.lock().contains_key(&(uid.to_owned(), obstacle))
     }
 
     /// The obstacle is not there any more.
@@ -89,7 +96,9 @@ mod tests {
         assert_eq!(obstacles.met("a", Obstacle::Failing), Duration::ZERO);
         assert_eq!(obstacles.met("b", Obstacle::Away), Duration::ZERO);
         advance(second).await;
+        assert!(obstacles.is_met("a", Obstacle::Away));
         obstacles.overcome("a", Obstacle::Away);
+        assert!(!obstacles.is_met("a", Obstacle::Away));
         assert_eq!(obstacles.met("a", Obstacle::Away), Duration::ZERO);
         assert_eq!(obstacles.met("a", Obstacle::Failing), second);
         obstacles.forget("a");

@@ -17,6 +17,9 @@ use crate::plan::{
 /// What a pause notes of an agent that had a heartbeat block without `every`.
 const BLOCK_ALONE: &str = "{}";
 
+/// The agent that every gateway runs by itself. A Main is an agent beside it.
+const GATEWAYS_OWN: &str = "main";
+
 /// What all texts in one Secret may weigh, in bytes. The API server takes 1 MiB of data; the rest is for names.
 pub const MOST_KEPT: usize = 1_000_000;
 
@@ -51,8 +54,8 @@ pub fn judge(
         format!(
             "It carries the mark of another Agent, or of another cluster's, and is never taken over. {LEAVE}."
         )
-    } else if found.entry.is_null() {
-        format!("It is the gateway's own and is never taken over. {LEAVE}.")
+    } else if found.entry.is_null() || found.agent_id == GATEWAYS_OWN {
+        "It is the gateway's own and is never taken over. Delete this Agent and apply it with another spec.agentId.".to_owned()
     } else if !found.is_readable {
         format!(
             "The gateway does not read its AGENTS.md, so whose it is cannot be told, and what it holds could not be kept: it is never taken over. {LEAVE}."
@@ -76,6 +79,17 @@ pub fn judge(
             described(found.entry)
         ),
     })
+}
+
+/// Why an agent that was made under this id was taken off again at once.
+#[must_use]
+pub fn marked_workspace(agent_id: &str) -> Refusal {
+    Refusal {
+        reason: Reason::AgentExists,
+        message: format!(
+            "The workspace that the gateway has for an agent {agent_id:?} carries the mark of another Agent, or of another cluster's, so that the agent that was made for this Agent was taken off again, and no file was touched. Move that workspace away there, and have it tried again: kubectl annotate oca <name> mission.openclaw.dev/reconcile-now=<anything> --overwrite; or delete this Agent and apply it with another spec.agentId."
+        ),
+    }
 }
 
 /// What an entry says of its agent: never a text of a file.
@@ -117,16 +131,24 @@ pub fn names_every(spec: &AgentSpec) -> bool {
     is_named(spec, EVERY)
 }
 
-/// What a pause replaces of an adopted agent's entry that is not ours, and has to give back; none where it is ours anyway.
+/// What a pause replaces in an agent's entry, and has to give back; none where that is noted already. Also where it is ours: what is
+/// declared may not be known any more when the pause ends.
 #[must_use]
-pub fn replaced_by_pause(spec: &AgentSpec, place: &Place, entry: &Value) -> Option<String> {
-    if !place.adopted || place.replaced_every.is_some() || names_every(spec) {
+pub fn replaced_by_pause(place: &Place, entry: &Value) -> Option<String> {
+    if place.replaced_every.is_some() {
         return None;
     }
     let block = entry.get(HEARTBEAT).filter(|block| !block.is_null());
     let without = if block.is_some() { BLOCK_ALONE } else { "" };
     let every = block.and_then(|block| block.get("every")?.as_str());
     Some(every.unwrap_or(without).to_owned())
+}
+
+/// Whether the roster alone says that an agent does not beat: it has no heartbeat block, and [`others_beat`]. The list of jobs does not say
+/// it: right after its start a gateway has not made them yet.
+#[must_use]
+pub fn cannot_beat(entry: &Value, others_beat: bool) -> bool {
+    others_beat && entry.get(HEARTBEAT).is_none_or(Value::is_null)
 }
 
 /// Our keys of the first pass after a pause, and which we own besides: what the pause replaced comes back.

@@ -46,6 +46,8 @@ pub struct Desired {
     pub ignored: Vec<FileName>,
     /// Whether the ownership mark is written: only where AGENTS.md is ours to write.
     pub marked: bool,
+    /// Whether the mark tells that the agent was there before. Nothing that is declared says so.
+    pub adopted: bool,
     /// The facts that templates may speak of.
     pub context: Context,
 }
@@ -152,6 +154,7 @@ pub fn desired(
         workspace,
         heartbeat,
         marked: files.iter().any(|file| file.name == FileName::Agents),
+        adopted: false,
         files,
         ignored,
         context,

@@ -10,6 +10,8 @@ use thiserror::Error;
 
 const OPEN: &str = "<!-- mission-operator: ";
 const CLOSE: &str = " -->";
+/// Last word of a mark whose agent was there before its `Agent`.
+const ADOPTED: &str = "adopted=true";
 
 /// Longest cluster id, in characters: as long as a Kubernetes label value.
 const CLUSTER_ID_MAX: usize = 63;
@@ -53,8 +55,8 @@ impl FromStr for ClusterId {
 )]
 pub struct InvalidClusterId(String);
 
-/// Whose an agent on a gateway is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Whose an agent on a gateway is. Two marks are equal where they name the same `Agent`, however it came by its agent.
+#[derive(Clone, Debug)]
 pub struct Mark {
     /// The cluster that the `Agent` object lives in.
     pub cluster_id: ClusterId,
@@ -62,14 +64,31 @@ pub struct Mark {
     pub namespace: String,
     /// The `Agent`'s name, a Kubernetes name.
     pub name: String,
+    /// The agent was there before: who finds it again without a record must know that most of its entry is not the operator's.
+    pub adopted: bool,
 }
+
+impl PartialEq for Mark {
+    fn eq(&self, other: &Self) -> bool {
+        self.cluster_id == other.cluster_id
+            && self.namespace == other.namespace
+            && self.name == other.name
+    }
+}
+
+impl Eq for Mark {}
 
 impl Mark {
     /// The mark as one line, without a line break.
     #[must_use]
     pub fn line(&self) -> String {
+        let adopted = if self.adopted {
+            format!(" {ADOPTED}")
+        } else {
+            String::new()
+        };
         format!(
-            "{OPEN}cluster={} namespace={} name={}{CLOSE}",
+            "{OPEN}cluster={} namespace={} name={}{adopted}{CLOSE}",
             self.cluster_id, self.namespace, self.name
         )
     }
@@ -96,13 +115,19 @@ impl Mark {
         let cluster_id = words.next()?.strip_prefix("cluster=")?;
         let namespace = words.next()?.strip_prefix("namespace=")?;
         let name = words.next()?.strip_prefix("name=")?;
-        if words.next().is_some() || !is_word(namespace) || !is_word(name) {
+        let last = words.next();
+        if last.is_some_and(|last| last != ADOPTED)
+            || words.next().is_some()
+            || !is_word(namespace)
+            || !is_word(name)
+        {
             return None;
         }
         Some(Self {
             cluster_id: cluster_id.parse().ok()?,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
+            adopted: last.is_some(),
         })
     }
 }
@@ -154,6 +179,7 @@ mod tests {
             cluster_id: "prod-1".parse().unwrap(),
             namespace: "team-a".to_owned(),
             name: "analyst.v2".to_owned(),
+            adopted: false,
         }
     }
 
@@ -163,6 +189,21 @@ mod tests {
     fn a_mark_is_one_comment_line_at_the_end() {
         assert_eq!(mark().line(), LINE);
         assert_eq!(mark().append("# Rules\n"), format!("# Rules\n\n{LINE}\n"));
+    }
+
+    #[test]
+    fn a_mark_tells_an_agent_that_was_adopted_and_is_the_same_mark() {
+        let adopted = Mark {
+            adopted: true,
+            ..mark()
+        };
+        let line = LINE.replace(" -->", " adopted=true -->");
+        assert_eq!(adopted.line(), line);
+        let found = Mark::find(&adopted.append("# Rules\n")).unwrap();
+        assert!(found.adopted);
+        assert_eq!(found, mark());
+        assert!(!Mark::find(LINE).unwrap().adopted);
+        assert_eq!(strip(&adopted.append("# Rules\n")), "# Rules\n");
     }
 
     #[test]
@@ -189,6 +230,7 @@ mod tests {
             "<!-- mission-operator: cluster= namespace=team-a name=x -->".to_owned(),
             "<!-- mission-operator: cluster=c namespace=a b name=x -->".to_owned(),
             "<!-- mission-operator: cluster=c namespace=a name=x y=z -->".to_owned(),
+            "<!-- mission-operator: cluster=c namespace=a name=x adopted=true y=z -->".to_owned(),
         ] {
             assert_eq!(Mark::find(&text), None, "{text:?}");
             assert_eq!(strip(&text), text);
@@ -224,10 +266,13 @@ mod tests {
             cluster in "[A-Za-z0-9._-]{1,63}",
             namespace in "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?",
             name in "[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?",
+            adopted: bool,
         ) {
-            let mark = Mark { cluster_id: cluster.parse().unwrap(), namespace, name };
+            let mark = Mark { cluster_id: cluster.parse().unwrap(), namespace, name, adopted };
             let marked = mark.append(&text);
-            prop_assert_eq!(Mark::find(&marked), Some(mark));
+            let found = Mark::find(&marked);
+            prop_assert_eq!(found.as_ref().map(|it| it.adopted), Some(adopted));
+            prop_assert_eq!(found, Some(mark));
             prop_assert_eq!(strip(&marked), text);
         }
 

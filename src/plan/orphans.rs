@@ -44,8 +44,16 @@ pub fn is_claimed<'a>(
         .any(|place| place.agent_id == agent_id && sharing.contains(&place.gateway_uid))
 }
 
+/// Whether an Agent may hold the agent of this id: it holds one on a Gateway of which it is not known which gateway it reaches, because its
+/// link is not up. Two Gateway objects can reach one.
+pub fn may_hold(agent: &Agent, agent_id: &str, is_known: impl Fn(&str) -> bool) -> bool {
+    let mut places = agent.status.iter().flat_map(|status| &status.places);
+    places.any(|place| place.agent_id == agent_id && !is_known(&place.gateway_uid))
+}
+
 /// What an unclaimed agent with this mark is an orphan of, if it is one. `object` is the Agent that the mark names, if there is one, and
-/// `means_it` says whether it is to be this agent: one that has not claimed it yet is about to, and one that has claimed nothing may be.
+/// `means_it` says whether it is to be this agent, or [may hold](may_hold) it: one that has not claimed it yet is about to, and one that has
+/// claimed nothing may be.
 #[must_use]
 pub fn judge(
     agent_id: &str,
@@ -142,12 +150,27 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_on_a_gateway_that_is_away_may_be_the_one_that_is_seen_through_another_object() {
+        for (places, may) in [
+            (&[][..], false),
+            (&[("up", "id")], false),
+            (&[("away", "id")], true),
+            (&[("up", "id"), ("away", "id")], true),
+            (&[("away", "id-2")], false),
+        ] {
+            let may_be = may_hold(&agent(places), "id", |uid| uid == "up");
+            assert_eq!(may_be, may, "{places:?}");
+        }
+    }
+
+    #[test]
     fn an_orphan_has_our_mark_and_no_object_that_is_or_is_to_be_it() {
         let ours: ClusterId = "ours".parse().unwrap();
         let mark = |cluster: &str| Mark {
             cluster_id: cluster.parse().unwrap(),
             namespace: "team".into(),
             name: "a".into(),
+            adopted: false,
         };
         let (unclaimed, elsewhere) = (agent(&[]), agent(&[("other", "id")]));
         for (cluster, object, means_it, is_orphan) in [

@@ -31,10 +31,10 @@ pub enum Pause {
     Agent,
 }
 
-/// The pause that `agent` is under.
+/// The pause that `agent` is under. One whose Gateway is not there, or not for it, can be paused all the same.
 #[must_use]
-pub fn of(agent: &Agent, board: Option<&Board>, gateway: &Gateway) -> Option<Pause> {
-    if gateway.spec.paused {
+pub fn of(agent: &Agent, board: Option<&Board>, gateway: Option<&Gateway>) -> Option<Pause> {
+    if let Some(gateway) = gateway.filter(|gateway| gateway.spec.paused) {
         Some(Pause::Gateway(gateway.name_any()))
     } else if let Some(board) = board.filter(|board| board.spec.paused) {
         Some(Pause::Board(board.name_any()))
@@ -118,6 +118,43 @@ pub fn not_paused() -> Judgement {
     Judgement::fails(PAUSED, Reason::NotPaused, "Nothing is paused.")
 }
 
+/// What the condition of an Agent says whose pause, of this reason, is over while `why` keeps its heartbeat from being switched on again.
+#[must_use]
+pub fn judge_lingering(reason: Reason, why: &str) -> Judgement {
+    let said = format!(
+        "The pause is over, but the agent's heartbeat could not be switched on again yet: {why}. It is tried again by itself."
+    );
+    Judgement::holds(PAUSED, reason, said)
+}
+
+/// The record once what a pause had replaced at a place on this Gateway, of an agent with this entry now, stands there again.
+pub fn gave_back(
+    status: &mut AgentStatus,
+    gateway_uid: &str,
+    spec: &AgentSpec,
+    entry: Option<&Value>,
+) {
+    let mut places = status.places.iter_mut();
+    let Some(place) = places.find(|place| place.gateway_uid == gateway_uid) else {
+        return;
+    };
+    place.replaced_every = None;
+    let is_theirs = place.adopted && !adoption::names_every(spec);
+    let own_keys = if place.leaving_since.is_some() {
+        &mut place.own_keys
+    } else {
+        &mut status.own_keys
+    };
+    if is_theirs {
+        own_keys.retain(|path| path != EVERY && path != HEARTBEAT);
+    }
+    let is_confirmed = place.leaving_since.is_none() && status.entry_sha256.is_some();
+    if let Some(entry) = entry.filter(|_| is_confirmed) {
+        let there = entry::taken(entry, &status.own_keys);
+        status.entry_sha256 = Some(entry::digest(&there));
+    }
+}
+
 /// An Agent's keys while it is paused.
 #[must_use]
 pub fn silenced(mut keys: Keys) -> Keys {
@@ -125,8 +162,9 @@ pub fn silenced(mut keys: Keys) -> Keys {
     keys
 }
 
-/// What to set and to unset in the entry of an agent that is left to itself, so that it does not stay as a pause made it: it beats `every`,
-/// as is declared, or as it did before it was adopted. None where no pause has switched it off.
+/// What to set and to unset in the entry of an agent that is left to itself, so that it does not stay as a pause made it: it beats as its own
+/// spec says or, where that names nothing, as it did before the pause. `every`, as far as that is known to be declared, is for an agent of
+/// which nothing was noted. None where no pause has switched it off.
 #[must_use]
 pub fn lifted(
     spec: &AgentSpec,
@@ -139,7 +177,8 @@ pub fn lifted(
         return None;
     }
     let (mut keys, mut own_keys) = (Keys::new(), Vec::new());
-    if !place.adopted || adoption::names_every(spec) {
+    let is_unknown = !place.adopted && place.replaced_every.is_none();
+    if is_unknown || adoption::names_every(spec) {
         keys.insert(EVERY.to_owned(), json!(every));
     }
     adoption::give_back(place, &mut keys, &mut own_keys);
@@ -150,6 +189,30 @@ pub fn lifted(
     let is_off = keys.get(EVERY).is_some_and(|every| every == NEVER);
     let is_nothing = keys.is_empty() && unset.is_empty();
     (!is_off && !is_nothing).then_some((keys, unset))
+}
+
+/// What to set and to unset in the entry of an agent that the gateway never deletes, so that nothing of our heartbeat stays: of an adopted
+/// one what a pause replaced is as it was, and it does not fall silent.
+#[must_use]
+pub fn retired(
+    spec: &AgentSpec,
+    place: &Place,
+    own_keys: &[String],
+    entry: &Value,
+    others_beat: bool,
+) -> (Keys, BTreeSet<String>) {
+    let own = own_keys
+        .iter()
+        .filter(|path| path.starts_with("heartbeat."));
+    let (mut keys, mut own_keys) = (Keys::new(), own.cloned().collect::<Vec<_>>());
+    if place.adopted && !adoption::names_every(spec) {
+        adoption::give_back(place, &mut keys, &mut own_keys);
+    }
+    if adoption::keeps_empty_block(place, &keys, &own_keys, entry, others_beat) {
+        keys.insert(HEARTBEAT.to_owned(), json!({}));
+    }
+    let unset = entry::surplus(&own_keys, &keys);
+    (keys, unset)
 }
 
 /// What is declared and was not confirmed yet, as far as that is known without a look at the gateway: `config entry`, names of files, and

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     bed::wait::wait_for_all,
-    manifest::{GATEWAY, agent, agents, team, together},
+    manifest::{GATEWAY, agent, agents, board, team, together},
     world::{PATIENCE, World, alone, ids, reason, say},
 };
 
@@ -166,6 +166,42 @@ fn with_the_gateway_away_deletions_wait_say_so_and_end_at_their_deadlines() {
         assert!(took + Duration::from_secs(1) >= DEADLINE, "{took:?}");
         let note = warning(world, "three", "LeftOnGateway").await;
         assert!(note.contains("openclaw agents delete three_a0"), "{note}");
+    });
+}
+
+#[test]
+fn with_the_gateways_process_dead_everything_is_gone_within_a_minute_by_the_default_deadlines_in_any_order()
+ {
+    alone("dead", async |world| {
+        const MINUTE: Duration = Duration::from_mins(1);
+        world.start_operator(&[]).await;
+        let board =
+            board("one", "desk", "b0").replace("  boardRef", "  wake: {policy: Never}\n  boardRef");
+        let team = team("one", &world.relay.url(), world.gateway.secret());
+        let (_, gateway) = team.split_once("---\n").unwrap();
+        let agents = agents("one", 0..2);
+        let mut parts = [gateway, &board, &agents];
+        for order in ["as applied", "reversed"] {
+            world.apply_team("one").await;
+            world.apply(&together(&[&agents, &board])).await;
+            world.agents_ready(3).await;
+            world.gateway.kill().await.unwrap();
+            let began = Instant::now();
+            for part in parts {
+                let delete = ["delete", "--wait=false", "-f", "-"];
+                world.kubectl().run_with(&delete, part).await.unwrap();
+            }
+            for kind in ["oca", "ocb", "ocgw"] {
+                let gone = ["wait", BOUND, "--for=delete", "-n", "one", "--all", kind];
+                world.kubectl().run(&gone).await.unwrap();
+            }
+            let took = began.elapsed();
+            say(&format!("everything, gateway dead, {order}: {took:.1?}"));
+            assert!(took <= MINUTE, "{took:?}");
+            world.gateway.start_again().await.unwrap();
+            sweep(world).await;
+            parts.reverse();
+        }
     });
 }
 

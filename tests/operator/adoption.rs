@@ -12,9 +12,10 @@ use mission_operator::{
 use serde_json::{Value, json};
 
 use crate::{
-    bed::gateway::Gateway,
-    gateways::{beating, entry, quiet, read, tree},
-    team::{Team, condition, is_ready, says},
+    bed::{gateway::Gateway, relay::Relay},
+    gateways::{beating, entry, quiet, read, shared, tree},
+    moves::{gateway_beside, ready_at},
+    team::{Team, condition, file, gateway_spec, is_ready, says},
     world::{file_is, run, world},
 };
 
@@ -83,7 +84,7 @@ fn an_unmarked_agent_is_taken_over_with_what_the_spec_does_not_name_and_its_old_
         for (name, text) in &files[2..] {
             assert_eq!(read(&workspace.join(name)), *text, "Seed files stay");
         }
-        assert!(read(&workspace.join("AGENTS.md")).contains("name=hand -->"));
+        assert!(read(&workspace.join("AGENTS.md")).contains("name=hand adopted=true -->"));
         let status = agent.status.as_ref().unwrap();
         assert!(status.places[0].adopted);
         assert_eq!(status.own_keys, [""; 0]);
@@ -339,5 +340,157 @@ fn another_namespace_adopts_only_where_the_gateway_allows_it() {
             .await;
         guests.disband().await;
         owners.disband().await;
+    });
+}
+
+const MARK_OF_ANOTHER: &str =
+    "Theirs.\n\n<!-- mission-operator: cluster=elsewhere namespace=a name=b -->\n";
+
+async fn force_delete(team: &Team, name: &str) {
+    let force = json!({"metadata": {"annotations": {"mission.openclaw.dev/force-delete": "true"}}});
+    team.api::<Agent>()
+        .patch(name, &PatchParams::default(), &Patch::Merge(force))
+        .await
+        .unwrap();
+    team.delete::<Agent>(name).await;
+}
+
+#[test]
+fn an_adopted_agent_keeps_what_is_its_owners_when_its_place_is_taken_up_again() {
+    run(async {
+        let (elsewhere, gateway) = (shared().await, quiet().await);
+        let team = Team::on(elsewhere, "heirlooms").await;
+        let relay = Relay::start(gateway.port()).unwrap();
+        gateway_beside(&team, "second", &gateway, &relay.url()).await;
+        gateway_beside(&team, "third", &gateway, &gateway.url()).await;
+        let before = json!({
+            "name": "Old Hand", "model": "fake/fake-2", "heartbeat": {"every": "3h", "target": "none"},
+        });
+        let id = "heirlooms_hand";
+        theirs(&gateway, id, &before, &[("MEMORY.md", "Old memory.\n")]).await;
+        let spec = |gateway: &str| json!({"gatewayRef": {"name": gateway}, "adoptionPolicy": "IfUnmarked"});
+        let is_theirs = async |agent: &Agent| {
+            assert_eq!(entry(&gateway, id).await, before);
+            let status = agent.status.as_ref().unwrap();
+            assert!(status.places[0].adopted);
+            assert_eq!(status.own_keys, [""; 0]);
+            let memory = gateway.workspace(id).join("MEMORY.md");
+            assert_eq!(read(&memory), "Old memory.\n");
+        };
+        team.apply_spec::<Agent>("hand", spec("second")).await;
+        is_theirs(&ready_at(&team, "hand", &[("second", false)]).await).await;
+
+        // Another Gateway object of the same gateway, and back.
+        for name in ["third", "second"] {
+            team.apply_spec::<Agent>("hand", spec(name)).await;
+            is_theirs(&ready_at(&team, "hand", &[(name, false)]).await).await;
+        }
+
+        // Another gateway, and back while the agent is still at the old one.
+        relay.cut();
+        let is_down = |gateway: &GatewayObject| !is_ready(gateway);
+        team.until("second", "away", is_down).await;
+        team.apply_spec::<Agent>("hand", spec("main")).await;
+        ready_at(&team, "hand", &[("main", false), ("second", true)]).await;
+        team.apply_spec::<Agent>("hand", spec("second")).await;
+        team.told::<Agent>("hand", "Registered", "Unknown", "GatewayUnreachable")
+            .await;
+        relay.restore();
+        is_theirs(&ready_at(&team, "hand", &[("second", false)]).await).await;
+        assert_eq!(entry(elsewhere, id).await, Value::Null);
+
+        // The object goes without a cleanup, and with it what it knew.
+        force_delete(&team, "hand").await;
+        team.apply_spec::<Agent>("hand", spec("second")).await;
+        is_theirs(&ready_at(&team, "hand", &[("second", false)]).await).await;
+        team.event("hand", "Normal", "OwnershipResumed").await;
+        team.disband().await;
+        assert_eq!(entry(&gateway, id).await, Value::Null);
+    });
+}
+
+#[test]
+fn an_agent_that_another_cluster_has_made_its_own_since_is_left_to_it() {
+    run(async {
+        let gateway = quiet().await;
+        let team = Team::on(&gateway, "bygone").await;
+        for name in ["edited", "deleted"] {
+            team.apply_spec::<Agent>(name, json!({"gatewayRef": {"name": "main"}}))
+                .await;
+            let agent: Agent = team.ready(name).await;
+            std::fs::write(file(&agent, "AGENTS.md"), MARK_OF_ANOTHER).unwrap();
+        }
+        team.delete::<Agent>("deleted").await;
+        let note = team.event("deleted", "Warning", "LeftOnGateway").await;
+        assert!(note.contains("carries the mark of another"), "{note}");
+
+        let theirs = json!({"agents": {"entries": {"bygone_edited": {"name": "Theirs"}}}});
+        let mut rpc = gateway.rpc().await.unwrap();
+        rpc.patch_config(&theirs).await.unwrap();
+        let said = team
+            .told::<Agent>("edited", "Accepted", "False", "AgentExists")
+            .await;
+        assert!(said.contains("carries the mark of another"), "{said}");
+        let no_place = |agent: &Agent| agent.status.as_ref().is_some_and(|it| it.places.is_empty());
+        team.until("edited", "its claim is forgotten", no_place)
+            .await;
+        team.delete::<Agent>("edited").await;
+        assert_eq!(entry(&gateway, "bygone_edited").await["name"], "Theirs");
+        for id in ["bygone_edited", "bygone_deleted"] {
+            assert_ne!(entry(&gateway, id).await, Value::Null);
+            let rules = gateway.workspace(id).join("AGENTS.md");
+            assert_eq!(read(&rules), MARK_OF_ANOTHER);
+        }
+        team.disband().await;
+        for id in ["bygone_edited", "bygone_deleted"] {
+            remove(&gateway, id).await;
+        }
+    });
+}
+
+#[test]
+fn an_agent_whose_workspace_carries_the_mark_of_another_is_taken_off_again_and_not_made_twice() {
+    run(async {
+        let gateway = quiet().await;
+        let relay = Relay::start(gateway.port()).unwrap();
+        let team = Team::bare("haunted").await;
+        team.secret("openclaw", "token", gateway.secret()).await;
+        team.apply_spec::<GatewayObject>("main", gateway_spec(&relay.url()))
+            .await;
+        team.ready::<GatewayObject>("main").await;
+        let workspace = gateway.workspace("haunted_house");
+        std::fs::create_dir_all(&workspace).unwrap();
+        std::fs::write(workspace.join("AGENTS.md"), MARK_OF_ANOTHER).unwrap();
+
+        let spec = json!({"gatewayRef": {"name": "main"}, "adoptionPolicy": "IfUnmarked"});
+        team.apply_spec::<Agent>("house", spec).await;
+        let said = team
+            .told::<Agent>("house", "Accepted", "False", "AgentExists")
+            .await;
+        assert!(said.contains("was taken off again"), "{said}");
+        let agent = team.api::<Agent>().get("house").await.unwrap();
+        assert!(!says(&agent, "Registered", "True", "Registered"));
+        assert_eq!(agent.status.unwrap().places, []);
+        assert_eq!(entry(&gateway, "haunted_house").await, Value::Null);
+        assert!(!beating(&gateway).await.contains_key("haunted_house"));
+        assert_eq!(read(&workspace.join("AGENTS.md")), MARK_OF_ANOTHER);
+        let patches = relay.count("config.patch");
+        // Whatever else is changed on the object has it looked at again, and not made again.
+        let note = json!({"metadata": {"labels": {"looked": "at"}}});
+        team.api::<Agent>()
+            .patch("house", &PatchParams::default(), &Patch::Merge(note))
+            .await
+            .unwrap();
+        let looks = relay.count("config.get");
+        let looked = relay.until(|seen| seen.count("config.get") > looks);
+        tokio::time::timeout(crate::world::PATIENCE, looked)
+            .await
+            .expect("it is looked at again");
+        assert_eq!(relay.count("config.patch"), patches);
+
+        std::fs::remove_dir_all(&workspace).unwrap();
+        team.reconcile_now::<Agent>("house").await;
+        team.ready::<Agent>("house").await;
+        team.disband().await;
     });
 }

@@ -4,12 +4,13 @@ use kube::{
     ResourceExt,
     api::{Patch, PatchParams},
 };
-use mission_operator::api::Agent;
+use mission_operator::api::{Agent, Gateway as GatewayObject};
 use serde_json::{Value, json};
 
 use crate::{
-    gateways::{beating, config, entry, read, shared},
-    team::{Team, agent_id, file},
+    bed::relay::Relay,
+    gateways::{beating, config, entry, quiet, read, shared},
+    team::{Team, agent_id, file, gateway_spec},
     world::run,
 };
 
@@ -137,5 +138,46 @@ fn with_keep_files_the_files_stay_and_with_orphan_the_agent_and_both_without_our
         rpc.call("agents.delete", json!({"agentId": agent_id(&freed)}))
             .await
             .unwrap();
+    });
+}
+
+#[test]
+fn an_agent_whose_object_is_applied_again_after_it_went_without_a_cleanup_is_found_without_a_write()
+{
+    run(async {
+        let gateway = quiet().await;
+        let relay = Relay::start(gateway.port()).unwrap();
+        let team = Team::bare("found").await;
+        team.secret("openclaw", "token", gateway.secret()).await;
+        team.apply_spec::<GatewayObject>("main", gateway_spec(&relay.url()))
+            .await;
+        let spec = json!({"gatewayRef": {"name": "main"}});
+        team.apply_spec::<Agent>("again", spec.clone()).await;
+        let before: Agent = team.ready("again").await;
+        let force =
+            json!({"metadata": {"annotations": {"mission.openclaw.dev/force-delete": "true"}}});
+        team.api::<Agent>()
+            .patch("again", &PatchParams::default(), &Patch::Merge(force))
+            .await
+            .unwrap();
+        team.delete::<Agent>("again").await;
+        let writes = || {
+            let writes = [
+                "config.patch",
+                "config.set",
+                "agents.create",
+                "agents.files.set",
+                "cron.scratch.set",
+            ];
+            writes.map(|method| relay.count(method))
+        };
+        let (count, there) = (writes(), entry(&gateway, agent_id(&before)).await);
+        team.apply_spec::<Agent>("again", spec).await;
+        let after: Agent = team.ready("again").await;
+        assert_eq!(writes(), count);
+        assert_eq!(entry(&gateway, agent_id(&before)).await, there);
+        assert_ne!(after.uid(), before.uid());
+        team.event("again", "Normal", "OwnershipResumed").await;
+        team.disband().await;
     });
 }

@@ -50,10 +50,12 @@ fn the_gateways_own_main_cannot_be_taken() {
         let gateway = shared().await;
         let before = entry(gateway, "main").await;
         let team = Team::on(gateway, "foreign-main").await;
-        let spec = json!({"gatewayRef": {"name": "main"}, "agentId": "main"});
+        let spec = json!({"gatewayRef": {"name": "main"}, "agentId": "main", "adoptionPolicy": "IfUnmarked"});
         team.apply_spec::<Agent>("main", spec).await;
-        team.told::<Agent>("main", "Accepted", "False", "AgentExists")
+        let said = team
+            .told::<Agent>("main", "Accepted", "False", "AgentExists")
             .await;
+        assert!(said.contains("the gateway's own"), "{said}");
         team.delete::<Agent>("main").await;
         assert_eq!(entry(gateway, "main").await, before);
     });

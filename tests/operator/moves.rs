@@ -395,3 +395,34 @@ fn an_agent_whose_board_names_a_gateway_that_is_away_is_not_ready_and_stays_wher
         team.disband().await;
     });
 }
+
+#[test]
+fn a_move_off_a_paused_gateway_says_that_it_waits_for_the_pause_and_is_counted_there() {
+    run(async {
+        let (new, old) = (shared().await, quiet().await);
+        let team = Team::on(new, "detained").await;
+        gateway_beside(&team, "second", &old, &old.url()).await;
+        let spec = |gateway: &str| json!({"gatewayRef": {"name": gateway}});
+        team.apply_spec::<Agent>("mover", spec("second")).await;
+        team.ready::<Agent>("mover").await;
+        let pause = |paused: bool| json!({ "paused": paused });
+        team.patch_spec::<GatewayObject>("second", pause(true))
+            .await;
+        team.told::<Agent>("mover", "Paused", "True", "Gateway")
+            .await;
+        team.apply_spec::<Agent>("mover", spec("main")).await;
+        ready_at(&team, "mover", &[("main", false), ("second", true)]).await;
+        let note = team.event("mover", "Warning", "MoveWaits").await;
+        assert!(note.contains("Gateway second, which is paused"), "{note}");
+        team.until("second", "one waits", |gateway: &GatewayObject| {
+            gateway.status.as_ref().and_then(|status| status.pending) == Some(1)
+        })
+        .await;
+        assert_ne!(entry(&old, "detained_mover").await, Value::Null);
+        team.patch_spec::<GatewayObject>("second", pause(false))
+            .await;
+        ready_at(&team, "mover", &[("main", false)]).await;
+        assert_eq!(entry(&old, "detained_mover").await, Value::Null);
+        team.disband().await;
+    });
+}

@@ -1,11 +1,18 @@
 //! Pauses of Agents, Boards and Gateways: what stops, what waits, and what comes back.
 
-use mission_operator::api::{Agent, Board, Gateway as GatewayObject};
+use kube::{
+    Resource as _,
+    api::{Patch, PatchParams},
+};
+use mission_operator::{
+    api::{Agent, Board, Gateway as GatewayObject, annotation::FIELD_MANAGER},
+    plan::entry::{Keys, digest},
+};
 use serde_json::{Value, json};
 
 use crate::{
-    bed::gateway::Gateway,
-    gateways::{beating, checklist, entry, read, shared},
+    bed::{gateway::Gateway, relay::Relay},
+    gateways::{beating, checklist, entry, quiet, read, shared},
     team::{Team, agent_id, condition, file, gateway_spec, is_ready, says},
     world::run,
 };
@@ -221,5 +228,120 @@ fn a_namespace_that_goes_does_not_wait_for_the_pause_of_a_gateway_elsewhere() {
         rpc.call("agents.delete", json!({"agentId": agent_id(&guest)}))
             .await
             .unwrap();
+    });
+}
+
+#[test]
+fn a_boards_pause_is_one_write_and_a_board_that_goes_under_it_gives_every_heartbeat_back() {
+    run(async {
+        let gateway = quiet().await;
+        let relay = Relay::start(gateway.port()).unwrap();
+        let team = Team::bare("unseated").await;
+        team.secret("openclaw", "token", gateway.secret()).await;
+        team.apply_spec::<GatewayObject>("main", gateway_spec(&relay.url()))
+            .await;
+        team.ready::<GatewayObject>("main").await;
+        let board = |paused: bool| json!({"gatewayRef": {"name": "main"}, "agentDefaults": {"heartbeat": {"every": "25m"}}, "paused": paused});
+        team.apply_spec::<Board>("desk", board(false)).await;
+        let names = ["one", "two", "three"];
+        for name in names {
+            team.apply_spec::<Agent>(name, json!({"boardRef": {"name": "desk"}}))
+                .await;
+        }
+        let mut before = Vec::new();
+        for name in names {
+            let agent: Agent = team.ready(name).await;
+            before.push(entry(&gateway, agent_id(&agent)).await);
+        }
+        let patches = relay.count("config.patch");
+        team.apply_spec::<Board>("desk", board(true)).await;
+        for name in names {
+            let is_silent = |agent: &Agent| says(agent, "HeartbeatConfigured", "True", "Disabled");
+            team.until(name, "silent", is_silent).await;
+            assert_eq!(
+                beats_every(&gateway, &format!("unseated_{name}")).await,
+                "0m"
+            );
+        }
+        assert_eq!(relay.count("config.patch"), patches + 1, "one for all");
+
+        // While the gateway is away the pause is not over for them.
+        relay.cut();
+        let is_down = |gateway: &GatewayObject| !is_ready(gateway);
+        team.until("main", "away", is_down).await;
+        team.delete::<Board>("desk").await;
+        for name in names {
+            team.told::<Agent>(name, "Accepted", "False", "BoardNotFound")
+                .await;
+            let said = team.told::<Agent>(name, "Paused", "True", "Board").await;
+            assert!(said.contains("Gateway main is not connected"), "{said}");
+        }
+        relay.restore();
+        for (name, before) in names.into_iter().zip(before) {
+            team.told::<Agent>(name, "Paused", "False", "NotPaused")
+                .await;
+            assert_eq!(entry(&gateway, &format!("unseated_{name}")).await, before);
+            let agent = team.api::<Agent>().get(name).await.unwrap();
+            assert_eq!(agent.status.unwrap().places[0].replaced_every, None);
+        }
+        // The Board comes back, and nothing of what it had is news.
+        let patches = relay.count("config.patch");
+        team.apply_spec::<Board>("desk", board(false)).await;
+        for name in names {
+            team.ready::<Agent>(name).await;
+        }
+        assert_eq!(relay.count("config.patch"), patches);
+        team.disband().await;
+    });
+}
+
+#[test]
+fn an_agent_whose_registration_was_sent_and_not_confirmed_does_not_beat_under_a_pause_either() {
+    run(async {
+        let gateway = quiet().await;
+        let team = Team::on(&gateway, "underway").await;
+        let pause = |paused: bool| json!({ "paused": paused });
+        let main = team.patch_spec::<GatewayObject>("main", pause(true)).await;
+        let spec = json!({"gatewayRef": {"name": "main"}, "heartbeat": {"every": "35m", "target": "none"}});
+        team.apply_spec::<Agent>("clerk", spec).await;
+        team.told::<Agent>("clerk", "Paused", "True", "Gateway")
+            .await;
+        // An operator that ended between its write and the answer.
+        let keys = Keys::from([
+            ("name".to_owned(), json!("clerk")),
+            ("heartbeat.every".to_owned(), json!("35m")),
+            ("heartbeat.target".to_owned(), json!("none")),
+        ]);
+        let claim = json!({
+            "gatewayUid": main.metadata.uid, "gateway": {"name": "main", "namespace": "underway"},
+            "agentId": "underway_clerk", "state": "Claimed", "entrySha256": digest(&keys),
+        });
+        let status = json!({
+            "apiVersion": Agent::api_version(&()), "kind": Agent::kind(&()), "metadata": {"name": "clerk"},
+            "status": {"places": [claim], "ownKeys": keys.keys().collect::<Vec<_>>()},
+        });
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        team.api::<Agent>()
+            .patch_status("clerk", &params, &Patch::Apply(status))
+            .await
+            .unwrap();
+        let sent = json!({"name": "clerk", "heartbeat": {"every": "35m", "target": "none"}});
+        let mut rpc = gateway.rpc().await.unwrap();
+        rpc.patch_config(&json!({"agents": {"entries": {"underway_clerk": sent}}}))
+            .await
+            .unwrap();
+        rpc.config_applied().await.unwrap();
+
+        team.patch_spec::<Agent>("clerk", pause(true)).await;
+        team.patch_spec::<GatewayObject>("main", pause(false)).await;
+        team.told::<Agent>("clerk", "Paused", "True", "Agent").await;
+        team.told::<Agent>("clerk", "HeartbeatConfigured", "True", "Disabled")
+            .await;
+        assert_eq!(beats_every(&gateway, "underway_clerk").await, "0m");
+        team.patch_spec::<Agent>("clerk", pause(false)).await;
+        team.ready::<Agent>("clerk").await;
+        assert_eq!(entry(&gateway, "underway_clerk").await, sent);
+        team.disband().await;
+        assert_eq!(entry(&gateway, "underway_clerk").await, Value::Null);
     });
 }

@@ -132,7 +132,9 @@ fn tell(agent: &Agent, done: &Done, context: &Context) {
         Done::Nothing => {}
         Done::Deleted(note) => context.tell(&reference, "Deleted", note),
         Done::Orphaned(note) => context.tell(&reference, "Orphaned", note),
-        Done::Retired(note) => context.warn(&reference, "LeftOnGateway", note),
+        Done::Retired(note) | Done::Anothers(note) => {
+            context.warn(&reference, "LeftOnGateway", note);
+        }
     }
 }
 
@@ -216,12 +218,13 @@ async fn with_places(agent: Arc<Agent>, context: &Context) -> Result<Held, Recon
             return Ok(Held::Unread(Box::new(unread)));
         }
     };
-    if found != Some(text::mark(&agent, context)) {
+    if found.as_ref() != Some(&text::mark(&agent, context)) {
         return Ok(Held::Known(agent));
     }
     // The mark may go before the agent does, and then nothing else would tell whose it is.
     let mut status = agent.status.clone().unwrap_or_default();
-    status.places.push(place);
+    let adopted = found.is_some_and(|found| found.adopted);
+    status.places.push(Place { adopted, ..place });
     let written = apply::patch_status(&context.clients.request, &*agent, &status).await?;
     let written = Arc::new(written);
     context.world.latest_agents.remember(&written);

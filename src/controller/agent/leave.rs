@@ -1,9 +1,10 @@
 //! Takes an agent off one gateway: because its Agent is being deleted, or because it has moved to another gateway. What is ours goes as
 //! `deletionPolicy` says, what is not is never touched, and nothing hangs for ever.
 
-use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use kube::{Resource, ResourceExt};
+use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
 use crate::{
@@ -12,14 +13,14 @@ use crate::{
         agent::{AgentStatus, DeletionPolicy, Place},
     },
     controller::{
-        agent::{AgentTurn, observe, text},
+        agent::{AgentTurn, own, text},
         context::Context,
         gateway::age_of_deletion,
         obstacles::{self, Obstacle},
         runner::ReconcileError,
     },
     gateway::{self, CallError, Deleted, EntryWish, Link, Observed, WriteError, Writer},
-    plan::{agent as plan, mark, render::FileName},
+    plan::{adoption, agent as plan, mark, pause, render::FileName},
 };
 
 /// How often it is looked during a try whether the short deadline holds by now and is over; it is the least that a try is given as well.
@@ -62,6 +63,8 @@ pub(super) enum Done {
     Orphaned(String),
     /// The gateway does not let it go: our settings and our mark were taken out.
     Retired(String),
+    /// It carries the mark of another by now, and was left alone.
+    Anothers(String),
 }
 
 /// What it waits for.
@@ -74,6 +77,8 @@ pub(super) struct Waits {
     pub(super) what: String,
     /// What failed, if the gateway was asked.
     pub(super) error: Option<ReconcileError>,
+    /// It waits for the end of a pause, however long that lasts.
+    pub(super) for_pause: bool,
 }
 
 impl Leave<'_> {
@@ -162,6 +167,7 @@ impl Leave<'_> {
             tried,
             what: format!("Gateway {}, which {why}", self.place.gateway.name),
             error,
+            for_pause: self.waits_for_pause(gateway.as_deref()),
         })
     }
 
@@ -187,7 +193,15 @@ impl Leave<'_> {
             "did not do it in time"
         };
         let (name, id) = (&self.place.gateway.name, &self.place.agent_id);
-        match self.policy() {
+        // Which gateway it was is not known any more: a Gateway object that was only renamed reaches the same one.
+        let stays = self.stays.filter(|stays| stays.agent_id == *id);
+        let unless = stays.map_or_else(String::new, |stays| {
+            format!(
+                " But if Gateway {} reaches the same gateway, it is the agent that this Agent has there: then leave it.",
+                stays.gateway.name
+            )
+        });
+        let note = match self.policy() {
             DeletionPolicy::Delete => format!(
                 "Gateway {name} was to delete agent {id:?} and {why}, so it may still be there. Remove it by hand: openclaw agents delete {id}"
             ),
@@ -197,7 +211,8 @@ impl Leave<'_> {
             DeletionPolicy::Orphan => format!(
                 "Agent {id:?} stays on Gateway {name}, which {why}, so that the operator's mark may still stand at the end of its AGENTS.md."
             ),
-        }
+        };
+        note + &unless
     }
 
     /// Takes the agent off the gateway. What is missing counts as done.
@@ -213,8 +228,18 @@ impl Leave<'_> {
             .pool
             .writer(&place.gateway_uid)
             .ok_or(CallError::Disconnected { sent: false })?;
-        if self.is_the_one_that_stays().await? || !self.is_there_by_us(link).await? {
+        if self.is_the_one_that_stays().await? {
             return Ok(Done::Nothing);
+        }
+        if !self.is_there_by_us(link).await? {
+            return Ok(if plan::is_in_doubt(place) {
+                Done::Nothing
+            } else {
+                Done::Anothers(format!(
+                    "Agent {:?} on Gateway {} carries the mark of another Agent, or of another cluster's, by now: it was left alone, and its owner goes on with it.",
+                    place.agent_id, place.gateway.name
+                ))
+            });
         }
         let policy = self.policy();
         let own = text::mark(agent, context);
@@ -223,7 +248,15 @@ impl Leave<'_> {
             self.lift_pause(&writer).await?;
         }
         if policy != DeletionPolicy::Delete && !unmark(&place.agent_id, &own, link).await? {
-            return Ok(Done::Nothing);
+            if self.look().await?.config.entry(&place.agent_id).is_some() {
+                // In the document and not applied yet: its files are not within reach, and our mark may be in them.
+                let agent_id = place.agent_id.clone();
+                return Err(CallError::AgentNotFound { agent_id }.into());
+            }
+            if policy == DeletionPolicy::Orphan {
+                return Ok(Done::Nothing);
+            }
+            // The writer, which waits for what is under way, has the last word.
         }
         let files = match policy {
             DeletionPolicy::Delete => "its files are in the gateway's trash",
@@ -295,21 +328,18 @@ impl Leave<'_> {
 
     /// Whether what stands there can be ours: a claim that the gateway never confirmed may never have been used, and somebody else may have
     /// made an agent of that id since, or have taken over the same one.
-    async fn is_there_by_us(&self, link: &Link) -> Result<bool, ReconcileError> {
-        let (record, place, context) = (&self.record, self.place, self.context);
+    pub(super) async fn is_there_by_us(&self, link: &Link) -> Result<bool, ReconcileError> {
+        let (record, place) = (&self.record, self.place);
+        let own = text::mark(self.agent, self.context);
         if !plan::is_in_doubt(place) {
-            return Ok(true);
+            return Ok(own::is_ours(link, record, place, None, &own).await?);
         }
         let observed = self.look().await?;
-        let entry = observed.config.agent(&place.agent_id);
-        let own = text::mark(self.agent, context);
-        if entry.is_none() {
+        let Some(entry) = observed.config.agent(&place.agent_id) else {
             // Free: the writer, which waits for what is under way, has the last word.
             return Ok(true);
-        }
-        let found = observe::mark(link, &place.agent_id).await?;
-        let ownership = plan::ownership(record, Some(place), entry, found.as_ref(), &own);
-        Ok(ownership != plan::Ownership::Foreign)
+        };
+        Ok(own::is_ours(link, record, place, Some(entry), &own).await?)
     }
 
     /// Takes our heartbeat and our mark out of an agent that the gateway never deletes.
@@ -319,15 +349,16 @@ impl Leave<'_> {
         link: &Link,
         writer: &Writer,
     ) -> Result<(), ReconcileError> {
-        let id = &self.place.agent_id;
-        let own_keys = self.record.own_keys.iter();
+        let (id, spec) = (&self.place.agent_id, &self.agent.spec);
+        let observed = self.look().await?;
+        let entry = observed.config.entry(id).unwrap_or(&Value::Null);
+        let others_beat = adoption::others_beat(observed.config.entries(), id);
+        let own_keys = &self.record.own_keys;
+        let (set, unset) = pause::retired(spec, self.place, own_keys, entry, others_beat);
         let wish = EntryWish {
             agent_id: id.clone(),
-            set: BTreeMap::new(),
-            unset: own_keys
-                .filter(|path| path.starts_with("heartbeat."))
-                .cloned()
-                .collect(),
+            set,
+            unset,
             must_be_absent: false,
             was_there: false,
             may_be_created: false,

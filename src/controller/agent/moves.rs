@@ -127,7 +127,8 @@ impl Visit<'_> {
                     }
                     let uid = self.agent.uid().unwrap_or_default();
                     let key = obstacles::within(&uid, &place.gateway_uid);
-                    let is_late = waits.tried >= TOLD_AFTER;
+                    // A pause does not pass by itself.
+                    let is_late = waits.for_pause || waits.tried >= TOLD_AFTER;
                     if is_late && self.context.obstacles.is_first(&key, Obstacle::Told) {
                         let note = format!(
                             "The agent is on Gateway {new}. To be taken off the gateway that it leaves it waits for {}.",
@@ -163,7 +164,7 @@ impl Visit<'_> {
             Done::Deleted(note) | Done::Orphaned(note) => {
                 self.event("Moved", &format!("{moved} {note}"));
             }
-            Done::Retired(note) => {
+            Done::Retired(note) | Done::Anothers(note) => {
                 self.event("Moved", &moved);
                 self.context.warn(&self.reference(), "LeftOnGateway", note);
             }

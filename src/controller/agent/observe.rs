@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future;
 
 use crate::{
+    api::AgentStatus,
     gateway::{CallError, Class, FileInfo, Link},
     plan::{
-        agent::{SeenChecklist, SeenFile},
+        agent::{self as plan, SeenChecklist, SeenFile},
         entry,
         files::{Listed, Read},
         mark::Mark,
@@ -109,6 +110,26 @@ pub(super) async fn marking(link: &Link, agent_id: &str) -> Result<Marking, Call
         Err(error) if error.class() == Class::Rejected => Ok(Marking::Refused),
         Err(error) => Err(error),
     }
+}
+
+/// The mark of another in the agent's AGENTS.md, unless the file is as we wrote it last.
+pub(super) async fn mark_of_another(
+    link: &Link,
+    agent_id: &str,
+    record: &AgentStatus,
+    own: &Mark,
+) -> Result<Option<Mark>, CallError> {
+    let text = match link.files_get(agent_id, FileName::Agents.as_str()).await {
+        Ok(file) => file.content,
+        Err(CallError::AgentNotFound { .. }) => None,
+        // What nobody may read says nothing.
+        Err(error) if error.class() == Class::Rejected => None,
+        Err(error) => return Err(error),
+    };
+    let found = text.as_deref().and_then(Mark::find);
+    let sha256 = text.as_deref().map(entry::sha256);
+    let is_over = plan::is_marked_over(record, found.as_ref(), sha256.as_deref(), own);
+    Ok(found.filter(|_| is_over))
 }
 
 /// The heartbeat checklist in the monitor `job`.

@@ -8,8 +8,10 @@ use serde_json::Value;
 
 use crate::{
     api::{
-        agent::{Place, PlaceState},
+        agent::{AgentStatus, Place, PlaceState},
         annotation::FINALIZER,
+        condition::{self, ACCEPTED, Judgement, REGISTERED},
+        reason::Reason,
     },
     controller::{
         agent::{
@@ -19,11 +21,13 @@ use crate::{
             text,
             visit::{Stop, Target, Visit},
         },
+        obstacles::{self, Obstacle},
         runner::Next,
     },
-    gateway::{Link, Observed},
+    gateway::{CallError, Link, Observed},
     kube::apply,
     plan::{
+        adoption,
         agent::{self as plan, Ownership, Step},
         entry::{self, Keys},
         mark::Mark,
@@ -83,7 +87,8 @@ impl Visit<'_> {
             Ownership::Free => {
                 let state = place.map_or(PlaceState::Claimed, |place| place.state);
                 let awaited = place.map_or(Awaited::NothingOfOurs, |_| Awaited::Nothing);
-                self.claim(accepted, state, keys).await?;
+                self.refuse_marked_workspace(accepted)?;
+                self.claim(accepted, state, false, keys).await?;
                 Ok(awaited)
             }
             Ownership::Marked => {
@@ -94,8 +99,19 @@ impl Visit<'_> {
                     there.is_some()
                 };
                 self.status.places.retain(is_there);
-                self.claim(accepted, PlaceState::Registered, keys).await?;
+                let was_adopted = marking.mark().is_some_and(|mark| mark.adopted);
+                let keys = if was_adopted {
+                    &adoption::named(&self.agent.spec, keys.clone())
+                } else {
+                    keys
+                };
+                self.claim(accepted, PlaceState::Registered, was_adopted, keys)
+                    .await?;
                 self.event("OwnershipResumed", &format!("The agent {id:?} on the gateway carries this Agent's mark and is taken up again."));
+                if was_adopted {
+                    // What is declared was made for an agent of ours: what of this one is its owner's must not be written.
+                    return Err(Stop::Judged(Next::Within(Duration::ZERO)));
+                }
                 Ok(Awaited::Anything)
             }
             Ownership::Foreign => {
@@ -110,19 +126,21 @@ impl Visit<'_> {
         }
     }
 
-    /// Takes up a place that this Agent holds already and was leaving, or had through another Gateway object, and writes that down.
+    /// Takes up a place that this Agent holds already and was leaving, or had through another Gateway object, and writes that down. Ends
+    /// the pass then: what is declared was made for another place, and of an adopted agent most is its owner's.
     async fn take_up(&mut self, accepted: &Accepted) -> Result<(), Stop> {
         let sharing = self.context.pool.siblings(&accepted.gateway_uid);
         let to = accepted.destination();
         if places::take_up(&mut self.status, &to, &sharing, Timestamp::now()) {
             self.judge_accepted(accepted);
             self.write_status().await?;
+            return Err(Stop::Judged(Next::Within(Duration::ZERO)));
         }
         Ok(())
     }
 
-    /// Before AGENTS.md brings our mark to a place for the first time: it never goes over the mark of another, who has come by the same
-    /// agent meanwhile. What comes after this look is not overwritten, because the write names what it replaces; only where there is no file
+    /// Before our AGENTS.md goes over one that is not as we left it: it never goes over the mark of another, who has come by the same agent
+    /// meanwhile. What comes after this look is not overwritten, because the write names what it replaces; only where there is no file
     /// at all the gateway takes no such condition, and a moment is left.
     pub(super) async fn refuse_marked(
         &mut self,
@@ -134,26 +152,114 @@ impl Visit<'_> {
             Step::WriteFile { name, expected, .. } if *name == FileName::Agents => Some(expected),
             _ => None,
         });
-        let Some(expected) = marks.filter(|_| self.is_in_doubt()) else {
+        let Some(expected) = marks else {
             return Ok(());
         };
+        let is_in_doubt = self.is_in_doubt();
+        let as_left = plan::agents_md(&self.status).map(|file| &file.sha256);
+        if !is_in_doubt && expected.is_some() && expected.as_ref() == as_left {
+            return Ok(());
+        }
         let (link, id) = (&target.link, &target.accepted.agent_id);
         let there = link.files_get(id, FileName::Agents.as_str()).await?;
-        let mark = there.content.as_deref().and_then(Mark::find);
-        if mark
-            .as_ref()
-            .is_some_and(|mark| *mark != text::mark(&self.agent, self.context))
-        {
-            let stranger = Stranger {
-                accepted: &target.accepted,
-                link,
-                entry: entry.unwrap_or(&Value::Null),
-                marking: Marking::Read(mark),
-            };
-            return Err(self.meet(stranger, &target.workspace).await);
+        let own = text::mark(&self.agent, self.context);
+        let found = there.content.as_deref().and_then(Mark::find);
+        let is_anothers = if is_in_doubt {
+            found.as_ref().is_some_and(|found| *found != own)
+        } else {
+            let sha256 = there.content.as_deref().map(entry::sha256);
+            plan::is_marked_over(&self.status, found.as_ref(), sha256.as_deref(), &own)
+        };
+        if is_anothers {
+            return Err(self.yield_to(found, target, entry).await);
         }
         *expected = expected.take().or(there.hash);
         Ok(())
+    }
+
+    /// Before our keys go over an entry that is not as we left it: with the mark of another beside it, it is that one's.
+    pub(super) async fn refuse_taken(
+        &mut self,
+        target: &Target,
+        entry: Option<&Value>,
+    ) -> Result<(), Stop> {
+        let is_as_left = entry.is_none_or(|entry| plan::is_as_left(&self.status, entry));
+        if is_as_left || self.is_in_doubt() {
+            return Ok(());
+        }
+        let own = text::mark(&self.agent, self.context);
+        let id = &target.accepted.agent_id;
+        match observe::mark_of_another(&target.link, id, &self.status, &own).await? {
+            None => Ok(()),
+            found => Err(self.yield_to(found, target, entry).await),
+        }
+    }
+
+    /// The agent is another's by its mark. Where there was none until we made its entry, only the workspace is, and the entry goes again.
+    async fn yield_to(
+        &mut self,
+        found: Option<Mark>,
+        target: &Target,
+        entry: Option<&Value>,
+    ) -> Stop {
+        let elsewhere = "The agent is not on the gateway for this Agent.";
+        self.judge(Judgement::unknown(REGISTERED, Reason::Pending, elsewhere));
+        if self.made {
+            return self.take_back(target).await.unwrap_or_else(|stop| stop);
+        }
+        let stranger = Stranger {
+            accepted: &target.accepted,
+            link: &target.link,
+            entry: entry.unwrap_or(&Value::Null),
+            marking: Marking::Read(found),
+        };
+        self.meet(stranger, &target.workspace).await
+    }
+
+    async fn take_back(&mut self, target: &Target) -> Result<Stop, Stop> {
+        let Accepted {
+            agent_id,
+            gateway_uid,
+            ..
+        } = &target.accepted;
+        let writer = self.context.pool.writer(gateway_uid);
+        let writer = writer.ok_or(CallError::Disconnected { sent: false })?;
+        self.context.metrics.plan_step("delete_agent");
+        let with_files = false;
+        self.turn.lend(writer.delete(agent_id, with_files)).await?;
+        places::forget(&mut self.status, gateway_uid);
+        let key = self.part_at(gateway_uid);
+        self.context.obstacles.met(&key, Obstacle::MarkedWorkspace);
+        Ok(self.no_workspace(agent_id))
+    }
+
+    /// Where the agent was made and taken off again before, it is not tried at every comparison: that would be two writes each time.
+    fn refuse_marked_workspace(&mut self, accepted: &Accepted) -> Result<(), Stop> {
+        let key = self.part_at(&accepted.gateway_uid);
+        let obstacles = &self.context.obstacles;
+        if !obstacles.is_met(&key, Obstacle::MarkedWorkspace) {
+            return Ok(());
+        }
+        let known = condition::find(&self.status.conditions, ACCEPTED);
+        let is_same = known.is_some_and(|known| {
+            known.reason == Reason::AgentExists.as_str()
+                && known.observed_generation == self.agent.metadata.generation
+        });
+        if is_same && !self.asked {
+            return Err(self.no_workspace(&accepted.agent_id));
+        }
+        obstacles.overcome(&key, Obstacle::MarkedWorkspace);
+        Ok(())
+    }
+
+    fn no_workspace(&mut self, agent_id: &str) -> Stop {
+        let refusal = adoption::marked_workspace(agent_id);
+        self.stop(Judgement::fails(ACCEPTED, refusal.reason, refusal.message))
+    }
+
+    /// What the obstacles on one Gateway are known by.
+    fn part_at(&self, gateway_uid: &str) -> String {
+        obstacles::within(&self.agent.uid().unwrap_or_default(), gateway_uid)
     }
 
     /// Whether our mark has not been confirmed yet at the place where the agent is.
@@ -177,6 +283,7 @@ impl Visit<'_> {
         &mut self,
         accepted: &Accepted,
         state: PlaceState,
+        adopted: bool,
         keys: &Keys,
     ) -> Result<(), Stop> {
         self.hold().await?;
@@ -186,6 +293,7 @@ impl Visit<'_> {
             state,
             entry_sha256: Some(entry::digest(keys)),
             gateway: accepted.gateway_name.clone(),
+            adopted,
             ..Place::default()
         };
         // An agent that is about to be made is woken when it is there; one that is found again is not.
@@ -213,4 +321,23 @@ impl Visit<'_> {
         let missing: Vec<_> = missing.map(|&path| path.to_owned()).collect();
         own.extend(missing);
     }
+}
+
+/// Whether the agent with this entry at a place is ours by now: a claim that was never confirmed may never have been used, and to one that
+/// was lost somebody else may have come since.
+pub(super) async fn is_ours(
+    link: &Link,
+    record: &AgentStatus,
+    place: &Place,
+    entry: Option<&Value>,
+    own: &Mark,
+) -> Result<bool, CallError> {
+    let id = &place.agent_id;
+    if !plan::is_in_doubt(place) {
+        let another = observe::mark_of_another(link, id, record, own).await?;
+        return Ok(another.is_none());
+    }
+    let found = observe::mark(link, id).await?;
+    let ownership = plan::ownership(record, Some(place), entry, found.as_ref(), own);
+    Ok(ownership != Ownership::Foreign)
 }

@@ -69,6 +69,7 @@ impl Visit<'_> {
             if let Some(step) = plan.entry {
                 self.phase = REGISTERED;
                 self.differs = true;
+                self.refuse_taken(target, seen.entry.as_ref()).await?;
                 awaited = self.write_entry(step, target, &mut seen, awaited).await?;
                 continue;
             }
@@ -227,6 +228,7 @@ impl Visit<'_> {
         };
         match self.turn.lend(writer.apply(wish)).await {
             Ok(applied) => {
+                self.made |= applied.wrote && awaited != Awaited::Anything;
                 if applied.wrote && cause == Cause::Drift {
                     self.corrected(&["config entry".to_owned()]);
                 }

@@ -35,12 +35,13 @@ pub(super) struct Texts {
     elsewhere: BTreeSet<Text>,
 }
 
-/// The mark of this Agent in its AGENTS.md.
+/// The mark of this Agent in its AGENTS.md, as far as it tells whose the agent is.
 pub(super) fn mark(agent: &Agent, context: &Context) -> Mark {
     Mark {
         cluster_id: context.cluster_id.clone(),
         namespace: agent.namespace().unwrap_or_default(),
         name: agent.name_any(),
+        adopted: false,
     }
 }
 
@@ -126,7 +127,10 @@ pub(super) async fn gather(
         elsewhere,
         tail: Tail {
             api: api_part,
-            mark: desired.marked.then(|| mark(agent, context)),
+            mark: desired.marked.then(|| Mark {
+                adopted: desired.adopted,
+                ..mark(agent, context)
+            }),
         },
     }))
 }

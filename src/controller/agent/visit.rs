@@ -46,6 +46,10 @@ const BROKEN_CONFIG_WAIT: Duration = Duration::from_secs(30);
 
 /// A pass and the status it will end in.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of one pass, each asked by its name"
+)]
 pub(super) struct Visit<'a> {
     pub(super) context: &'a Context,
     pub(super) turn: &'a AgentTurn,
@@ -62,6 +66,10 @@ pub(super) struct Visit<'a> {
     pub(super) frozen: bool,
     /// What is on the gateway was seen not to be as declared.
     pub(super) differs: bool,
+    /// A person has asked for a look now.
+    pub(super) asked: bool,
+    /// The agent's entry was made in this pass, where there was none.
+    pub(super) made: bool,
 }
 
 /// Why a pass ends before everything is as wanted.
@@ -118,12 +126,15 @@ impl<'a> Visit<'a> {
             silenced: false,
             frozen: false,
             differs: false,
+            asked: false,
+            made: false,
         }
     }
 
     /// Leads through the pass. The status is in the visit, whatever is answered.
     pub(super) async fn run(&mut self) -> Result<Next, ReconcileError> {
         let ended = self.converge().await;
+        let ended = self.after_pause(ended).await;
         let online = self.judge_online().await;
         match ended {
             Ok(next) | Err(Stop::Judged(next)) => Ok(next.or_sooner(online)),
@@ -159,6 +170,7 @@ impl<'a> Visit<'a> {
         self.judge_move(&accepted);
         self.phase = REGISTERED;
         let link = self.link(&accepted)?;
+        self.asked = self.is_look_asked_for();
         let observed = self
             .context
             .pool
@@ -272,6 +284,7 @@ impl<'a> Visit<'a> {
         desired.name_others(lead, main);
         if self.is_adopted(&accepted) {
             // It stays where it is; the path is told with its files.
+            desired.adopted = true;
             desired.workspace = None;
             desired.context.workspace_path.clear();
         }
@@ -397,13 +410,14 @@ impl<'a> Visit<'a> {
     fn forced_look(&self) -> Option<Instant> {
         let waits = condition::find(&self.status.conditions, HEARTBEAT_CONFIGURED)
             .is_some_and(|it| it.reason == Reason::Pending.as_str());
-        if waits && !self.is_first_registration() {
-            return Some(Instant::now());
-        }
-        let asked = self.agent.annotations().get(RECONCILE_NOW)?;
-        self.context
-            .is_first_sight(&self.agent.uid().unwrap_or_default(), asked)
-            .then(Instant::now)
+        let waits = waits && !self.is_first_registration();
+        (waits || self.asked).then(Instant::now)
+    }
+
+    fn is_look_asked_for(&self) -> bool {
+        let uid = self.agent.uid().unwrap_or_default();
+        let asked = self.agent.annotations().get(RECONCILE_NOW);
+        asked.is_some_and(|asked| self.context.is_first_sight(&uid, asked))
     }
 
     /// A heartbeat that the gateway does not schedule: it may remember that somebody deleted an agent of this id once. Asked once a process.

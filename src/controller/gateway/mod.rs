@@ -181,8 +181,11 @@ fn pending(gateway: &Gateway, context: &Context) -> Option<usize> {
     let mut agents: HashSet<_> = world.agents_on(&name_of(gateway)).into_iter().collect();
     agents.extend(world.claims_on(&uid));
     let waits = |agent: &Agent| {
-        let pending = agent.status.as_ref().map(|status| &status.pending);
-        agent.metadata.deletion_timestamp.is_some() || pending.is_some_and(|it| !it.is_empty())
+        let status = agent.status.as_ref();
+        let mut places = status.into_iter().flat_map(|status| &status.places);
+        agent.metadata.deletion_timestamp.is_some()
+            || status.is_some_and(|status| !status.pending.is_empty())
+            || places.any(|place| place.gateway_uid == uid && place.leaving_since.is_some())
     };
     let agents = agents.iter().filter_map(|agent| world.agents.get(agent));
     Some(agents.filter(|agent| waits(agent)).count())

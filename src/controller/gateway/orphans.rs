@@ -71,9 +71,10 @@ async fn orphan(
     {
         return Ok(None);
     }
-    let means_it = object
-        .as_ref()
-        .is_some_and(|object| means(object, agent_id, gateway, context));
+    let means_it = object.as_ref().is_some_and(|object| {
+        let is_known = |uid: &str| context.down_since(uid).is_none();
+        means(object, agent_id, gateway, context) || orphans::may_hold(object, agent_id, is_known)
+    });
     let judged = orphans::judge(
         agent_id,
         &mark,

@@ -30,6 +30,7 @@ fn only_an_unmarked_agent_of_the_roster_is_taken_over_and_only_where_spec_and_ga
         cluster_id: "here".parse().unwrap(),
         namespace: "team".into(),
         name: "other".into(),
+        adopted: false,
     };
     let (never, unset) = (spec(json!({"adoptionPolicy": "Never"})), spec(json!({})));
     let willing = spec(json!({"adoptionPolicy": "IfUnmarked"}));
@@ -191,27 +192,20 @@ fn a_pause_gives_back_what_was_not_ours_exactly() {
         ..Place::default()
     };
     let beats = json!({"heartbeat": {"every": "3h"}});
-    let (unset, named) = (spec(json!({})), spec(json!({"heartbeat": {"every": "1h"}})));
-    for (spec, place, entry, replaced) in [
-        (&unset, place(true, None), &beats, Some("3h")),
-        (&unset, place(true, None), &json!({}), Some("")),
+    for (place, entry, replaced) in [
+        (place(true, None), &beats, Some("3h")),
+        (place(true, None), &json!({}), Some("")),
+        (place(true, None), &json!({"heartbeat": {}}), Some("{}")),
         (
-            &unset,
-            place(true, None),
-            &json!({"heartbeat": {}}),
-            Some("{}"),
-        ),
-        (
-            &unset,
             place(true, None),
             &json!({"heartbeat": {"to": "x"}}),
             Some("{}"),
         ),
-        (&named, place(true, None), &beats, None),
-        (&unset, place(false, None), &beats, None),
-        (&unset, place(true, Some("2h")), &beats, None),
+        // Ours: what is declared may not be known any more when the pause ends.
+        (place(false, None), &beats, Some("3h")),
+        (place(true, Some("2h")), &beats, None),
     ] {
-        assert_eq!(replaced_by_pause(spec, &place, entry).as_deref(), replaced);
+        assert_eq!(replaced_by_pause(&place, entry).as_deref(), replaced);
     }
     for (replaced, keys_after, own_after) in [
         (None, json!({}), &[][..]),
@@ -228,6 +222,49 @@ fn a_pause_gives_back_what_was_not_ours_exactly() {
     let mut keys = Keys::from([(EVERY.to_owned(), json!("1h"))]);
     give_back(&place(true, Some("3h")), &mut keys, &mut Vec::new());
     assert_eq!(keys[EVERY], "1h", "what is declared by now goes first");
+}
+
+#[test]
+fn only_the_roster_says_that_an_agent_cannot_beat() {
+    for (entry, others_beat, cannot) in [
+        (json!({}), true, true),
+        (json!({"heartbeat": null}), true, true),
+        // By the gateway's default, as everybody.
+        (json!({}), false, false),
+        (json!({"heartbeat": {}}), true, false),
+        (json!({"heartbeat": {"every": "3h"}}), false, false),
+    ] {
+        assert_eq!(cannot_beat(&entry, others_beat), cannot, "{entry}");
+    }
+}
+
+#[test]
+fn a_gateways_own_agent_is_never_taken_over_with_or_without_an_entry() {
+    let willing = spec(json!({"adoptionPolicy": "IfUnmarked"}));
+    for entry in [json!({}), json!({"name": "Main"}), Value::Null] {
+        let found = Found {
+            agent_id: "main",
+            entry: &entry,
+            mark: None,
+            is_readable: true,
+        };
+        let refused = judge(&willing, found, &gateway(None), true).unwrap_err();
+        assert_eq!(refused.reason, Reason::AgentExists);
+        assert!(refused.message.contains("the gateway's own"), "{entry}");
+    }
+}
+
+#[test]
+fn an_agent_that_was_taken_off_again_says_why_and_what_to_do() {
+    let said = marked_workspace("team_a");
+    assert_eq!(said.reason, Reason::AgentExists);
+    for words in [
+        "\"team_a\" carries the mark of another",
+        "no file was touched",
+        "reconcile-now",
+    ] {
+        assert!(said.message.contains(words), "{}", said.message);
+    }
 }
 
 #[test]

@@ -59,6 +59,33 @@ pub fn is_in_doubt(place: &Place) -> bool {
     !matches!(place.state, PlaceState::Registered | PlaceState::Returning)
 }
 
+/// What is recorded of the file that carries the mark.
+#[must_use]
+pub fn agents_md(record: &AgentStatus) -> Option<&FileStatus> {
+    let mut files = record.files.iter();
+    files.find(|file| file.name == FileName::Agents.as_str())
+}
+
+/// Whether another has put its mark over ours: the text that carries `found`, of this SHA-256, is not the one that we wrote last. That one
+/// is ours, whatever it says: a cluster can get another id.
+#[must_use]
+pub fn is_marked_over(
+    record: &AgentStatus,
+    found: Option<&Mark>,
+    sha256: Option<&str>,
+    own: &Mark,
+) -> bool {
+    let is_as_written = agents_md(record).is_some_and(|file| Some(&*file.sha256) == sha256);
+    found.is_some_and(|found| found != own) && !is_as_written
+}
+
+/// Whether our keys of an entry are as they were confirmed last.
+#[must_use]
+pub fn is_as_left(record: &AgentStatus, entry: &Value) -> bool {
+    let there = entry::taken(entry, &record.own_keys);
+    record.entry_sha256.as_deref() == Some(&entry::digest(&there))
+}
+
 /// Whether the gateway has ever confirmed the agent of this claim.
 #[must_use]
 pub fn is_confirmed(record: &AgentStatus, place: &Place) -> bool {

@@ -182,6 +182,7 @@ fn a_confirmed_claim_wins_over_the_mark_and_one_that_is_in_doubt_does_not() {
         cluster_id: "c".parse().unwrap(),
         namespace: "n".into(),
         name: name.into(),
+        adopted: false,
     };
     let (own, other) = (mark("own"), mark("other"));
     let keys = Keys::from([
@@ -239,4 +240,49 @@ fn a_confirmed_claim_wins_over_the_mark_and_one_that_is_in_doubt_does_not() {
         let place = record.places.first();
         assert_eq!(ownership(record, place, entry, found, &own), expected);
     }
+}
+
+#[test]
+fn anothers_mark_in_a_file_that_is_not_as_we_wrote_it_says_whose_the_agent_is_by_now() {
+    let mark = |cluster: &str| Mark {
+        cluster_id: cluster.parse().unwrap(),
+        namespace: "n".into(),
+        name: "a".into(),
+        adopted: false,
+    };
+    let (own, other) = (mark("here"), mark("there"));
+    let mut status = record(PlaceState::Registered);
+    status.files.push(FileStatus {
+        name: "AGENTS.md".into(),
+        sha256: "as written".into(),
+        size: 1,
+        modified: None,
+        state: FileState::Synced,
+    });
+    let blank = record(PlaceState::Registered);
+    for (record, found, sha256, is_anothers) in [
+        (&status, None, Some("changed"), false),
+        (&status, Some(&own), Some("changed"), false),
+        (&status, Some(&other), Some("changed"), true),
+        (&blank, Some(&other), Some("changed"), true),
+        // Written by us before the cluster got another id.
+        (&status, Some(&other), Some("as written"), false),
+        (&status, None, None, false),
+    ] {
+        let judged = is_marked_over(record, found, sha256, &own);
+        assert_eq!(judged, is_anothers, "{found:?} {sha256:?}");
+    }
+}
+
+#[test]
+fn an_entry_is_as_left_where_our_keys_are_as_they_were_confirmed() {
+    let left = json!({"name": "A", "tools": {}});
+    let mut status = record(PlaceState::Registered);
+    status.own_keys = vec!["name".into()];
+    assert!(!is_as_left(&status, &left), "never confirmed");
+    let keys = Keys::from([("name".into(), json!("A"))]);
+    status.entry_sha256 = Some(entry::digest(&keys));
+    assert!(is_as_left(&status, &left));
+    assert!(is_as_left(&status, &json!({"name": "A"})));
+    assert!(!is_as_left(&status, &json!({"name": "B", "tools": {}})));
 }

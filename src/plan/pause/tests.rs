@@ -1,3 +1,4 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::*;
@@ -32,10 +33,14 @@ fn the_pause_that_reaches_further_goes_first() {
         (true, false, true, main()),
     ] {
         let (agent, board, gateway) = objects(agent, board, gateway);
-        assert_eq!(of(&agent, Some(&board), &gateway), expected);
+        assert_eq!(of(&agent, Some(&board), Some(&gateway)), expected);
     }
     let (agent, _, gateway) = objects(false, true, false);
-    assert_eq!(of(&agent, None, &gateway), None, "it is on no Board");
+    assert_eq!(of(&agent, None, Some(&gateway)), None, "it is on no Board");
+    let (agent, board, _) = objects(true, true, false);
+    let on_board = of(&agent, Some(&board), None);
+    assert_eq!(on_board, desk(), "its Gateway is not there");
+    assert_eq!(of(&agent, None, None), Some(Pause::Agent));
 }
 
 fn keys(every: &str) -> Keys {
@@ -190,6 +195,23 @@ fn an_agent_that_is_left_to_itself_beats_as_declared_or_as_it_did_before_the_pau
             Some((json!({"heartbeat.every": "10m"}), vec![])),
         ),
         (&unset, place(false, None), "0m", &silent, true, None),
+        // What was declared may not be known any more: then it is what the pause replaced.
+        (
+            &unset,
+            place(false, Some("25m")),
+            "10m",
+            &silent,
+            true,
+            Some((json!({"heartbeat.every": "25m"}), vec![])),
+        ),
+        (
+            &named,
+            place(false, Some("25m")),
+            "1h",
+            &silent,
+            true,
+            Some((json!({"heartbeat.every": "1h"}), vec![])),
+        ),
         (
             &unset,
             place(false, None),
@@ -238,5 +260,103 @@ fn an_agent_that_is_left_to_itself_beats_as_declared_or_as_it_did_before_the_pau
         let judged = judged.map(|(keys, gone)| (json!(keys), gone.into_iter().collect::<Vec<_>>()));
         let lifts = lifts.map(|(keys, gone)| (keys, gone.into_iter().map(str::to_owned).collect()));
         assert_eq!(judged, lifts, "{place:?} {entry}");
+    }
+}
+
+#[test]
+fn a_pause_that_is_over_stays_until_the_agent_can_beat_again() {
+    let said = judge_lingering(Reason::Board, "Gateway main is paused");
+    assert_eq!((said.status, said.reason), (Status::True, Reason::Board));
+    assert_eq!(
+        said.message,
+        "The pause is over, but the agent's heartbeat could not be switched on again yet: Gateway main is paused. It is tried again by itself."
+    );
+}
+
+#[test]
+fn what_was_given_back_is_noted_as_the_entry_that_was_confirmed_and_is_its_owners_where_it_was_adopted()
+ {
+    let entry = json!({"name": "A", "heartbeat": {"every": "25m"}});
+    let unset = AgentSpec::default();
+    for (adopted, is_leaving, is_confirmed, own_after) in [
+        (false, false, true, &["name", EVERY][..]),
+        (true, false, true, &["name"]),
+        (true, false, false, &["name"]),
+        (true, true, true, &["name"]),
+    ] {
+        let own_keys = vec!["name".to_owned(), EVERY.to_owned()];
+        let mut status = AgentStatus {
+            entry_sha256: is_confirmed.then(|| "while it was paused".to_owned()),
+            own_keys: own_keys.clone(),
+            ..AgentStatus::default()
+        };
+        let mut place = Place {
+            gateway_uid: "uid".to_owned(),
+            adopted,
+            replaced_every: Some("25m".to_owned()),
+            ..Place::default()
+        };
+        if is_leaving {
+            place.leaving_since = Some(Time(Timestamp::UNIX_EPOCH));
+            place.own_keys = own_keys;
+        }
+        status.places.push(place);
+        let before = status.clone();
+        gave_back(&mut status, "other", &unset, Some(&entry));
+        assert_eq!(status, before, "it is of another place");
+        gave_back(&mut status, "uid", &unset, Some(&entry));
+        let place = &status.places[0];
+        assert_eq!(place.replaced_every, None);
+        let own = if is_leaving {
+            assert_eq!(status.entry_sha256, before.entry_sha256);
+            &place.own_keys
+        } else {
+            let now = entry::digest(&entry::taken(&entry, &status.own_keys));
+            assert_eq!(status.entry_sha256, is_confirmed.then_some(now));
+            &status.own_keys
+        };
+        assert_eq!(own, own_after);
+    }
+}
+
+#[test]
+fn an_agent_that_the_gateway_never_deletes_beats_as_its_owner_had_it_and_else_without_us() {
+    let silent = json!({"heartbeat": {"every": "0m", "target": "none"}});
+    let own = [EVERY, "heartbeat.target", "name"].map(str::to_owned);
+    let target = ["heartbeat.target".to_owned()];
+    let both = || vec![EVERY, "heartbeat.target"];
+    for (adopted, replaced, own_keys, others_beat, set, unset) in [
+        (false, None, &own[..], true, json!({}), both()),
+        (false, Some("10m"), &own, true, json!({}), both()),
+        // The target was ours, how often it beats was not.
+        (
+            true,
+            Some("3h"),
+            &target,
+            true,
+            json!({"heartbeat.every": "3h"}),
+            vec!["heartbeat.target"],
+        ),
+        (true, Some(""), &target, false, json!({}), both()),
+        (
+            true,
+            Some("{}"),
+            &target,
+            false,
+            json!({"heartbeat": {}}),
+            both(),
+        ),
+        // It must not fall silent for want of a block.
+        (true, None, &own, true, json!({"heartbeat": {}}), both()),
+    ] {
+        let place = Place {
+            adopted,
+            replaced_every: replaced.map(str::to_owned),
+            ..Place::default()
+        };
+        let unnamed = AgentSpec::default();
+        let (keys, gone) = retired(&unnamed, &place, own_keys, &silent, others_beat);
+        assert_eq!(json!(keys), set, "{replaced:?}");
+        assert_eq!(gone.into_iter().collect::<Vec<_>>(), unset, "{replaced:?}");
     }
 }

@@ -31,6 +31,7 @@ pub fn template(bytes: &[u8]) {
         cluster_id,
         namespace: "team".to_owned(),
         name: "a".to_owned(),
+        adopted: false,
     });
     let tail = Tail {
         api: None,

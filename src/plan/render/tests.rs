@@ -100,6 +100,7 @@ fn mark() -> Mark {
         cluster_id: "c1".parse().unwrap(),
         namespace: "team-a".to_owned(),
         name: "analyst".to_owned(),
+        adopted: false,
     }
 }
 

@@ -309,7 +309,7 @@ proptest! {
     fn an_entry_without_claim_or_mark_of_ours_is_never_taken_for_ours(
         model in model(), record in any_record(),
     ) {
-        let mark = |name: &str| Mark { cluster_id: "c".parse().unwrap(), namespace: "n".into(), name: name.into() };
+        let mark = |name: &str| Mark { cluster_id: "c".parse().unwrap(), namespace: "n".into(), name: name.into(), adopted: false };
         let (own, found) = (mark("a"), mark("b"));
         let judged = ownership(&record, None, model.entry.as_ref(), Some(&found), &own);
         prop_assert_eq!(judged, if model.entry.is_some() { Ownership::Foreign } else { Ownership::Free });
