@@ -24,6 +24,9 @@ fn a_converged_world_costs_no_write_to_the_gateway_or_the_api_server() {
         world.agents_awake().await;
         assert_eq!(world.relay.count("chat.send"), 1, "one of them is woken");
         // Counts of other objects and events follow the last Ready.
+        for reason in ["Woken", "WentOnline"] {
+            world.told(reason, 1).await;
+        }
         world.compared(AGENTS, 1).await;
 
         let (requests, calls) = (world.requests().len(), world.relay.counts());

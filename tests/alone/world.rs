@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::Result;
 use futures_util::FutureExt as _;
+use k8s_openapi::api::events::v1::Event;
 use kube::{Api, Client};
 use mission_operator::api::{Agent, Gateway as GatewayObject, condition};
 use serde_json::{Value, json};
@@ -309,6 +310,17 @@ impl World {
             })
         })
         .await;
+    }
+
+    /// Waits until as many events with this reason were published. They follow what they tell of, and are writes too.
+    pub(crate) async fn told(&self, reason: &str, count: usize) {
+        let what = format!("{count} events {reason}");
+        let api = Api::<Event>::all(self.client.clone());
+        let told = wait_for_all(api, &what, PATIENCE, |events| {
+            let of_reason = |event: &&&Event| event.reason.as_deref() == Some(reason);
+            events.iter().filter(of_reason).count() == count
+        });
+        told.await.unwrap();
     }
 
     /// Waits until no Agent is left.
