@@ -8,7 +8,10 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams},
 };
-use mission_operator::api::{Agent, Gateway as GatewayObject, annotation::ROTATE_TOKEN};
+use mission_operator::{
+    api::{Agent, Gateway as GatewayObject, annotation::ROTATE_TOKEN},
+    plan::wake::whole_seconds,
+};
 use serde_json::json;
 
 use crate::{
@@ -172,7 +175,8 @@ fn a_token_that_is_old_enough_is_replaced_by_itself() {
         let name = "mission.openclaw.dev/minted-at";
         assert!(young.annotations().contains_key(name));
         let hour = SignedDuration::from_hours(1);
-        let nearly_hour_ago = Timestamp::now() - hour + SignedDuration::from_secs(8);
+        // As it is kept: in whole seconds.
+        let nearly_hour_ago = whole_seconds(Timestamp::now() - hour + SignedDuration::from_secs(8));
         let older = json!({"metadata": {"annotations": {name: nearly_hour_ago.to_string()}}});
         let api = secrets(&team).await;
         api.patch(
