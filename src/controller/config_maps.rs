@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,31 +22,6 @@ use crate::{
 const SPACING: Duration = Duration::from_millis(20);
 /// When to read a ConfigMap again that could not be read.
 const RETRY: Duration = Duration::from_secs(10);
-
-/// What every Agent's texts were taken from when they were last gathered, by its uid. Nothing while they are being gathered, or where one
-/// was missing: any change is news then.
-#[derive(Debug, Default)]
-pub(super) struct TextsByAgent(Mutex<HashMap<String, Sources>>);
-
-impl TextsByAgent {
-    /// All of the Agent's texts were taken from there.
-    pub(super) fn remember(&self, uid: String, sources: Sources) {
-        self.lock().insert(uid, sources);
-    }
-
-    /// Nothing is known of the Agent's texts.
-    pub(super) fn forget(&self, uid: &str) {
-        self.lock().remove(uid);
-    }
-
-    fn of(&self, uid: &str) -> Option<Sources> {
-        self.lock().get(uid).cloned()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Sources>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Those whose texts may stand in a ConfigMap because one object names it.
 #[derive(Debug)]
@@ -85,7 +60,7 @@ async fn spread(context: &Context, name: &ObjectRef<ConfigMap>) -> Result<(), ku
     for agent in users.iter().flat_map(|users| &users.agents) {
         if let Some(object) = context.world.agents.get(agent) {
             let uid = object.uid().unwrap_or_default();
-            known.insert(agent.clone(), context.texts.of(&uid));
+            known.insert(agent.clone(), context.texts.get(&uid));
         }
     }
     // Who is about to gather texts anyway, as all are after a start, needs no look of ours at the ConfigMap.
@@ -134,21 +109,4 @@ async fn spread(context: &Context, name: &ObjectRef<ConfigMap>) -> Result<(), ku
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_an_agent_whose_texts_are_being_gathered_nothing_is_known() {
-        let texts = TextsByAgent::default();
-        let (map, data) = (("team".to_owned(), "house".to_owned()), Data::new());
-        let mut sources = Sources::default();
-        sources.look_up(&map, "SOUL.md", &data);
-        texts.remember("1".to_owned(), sources.clone());
-        assert_eq!(texts.of("1"), Some(sources));
-        texts.forget("1");
-        assert_eq!(texts.of("1"), None);
-    }
 }

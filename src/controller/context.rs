@@ -1,10 +1,6 @@
 //! What every reconcile may use. One value a process; nothing here changes after the start but what the parts guard themselves.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::{api::core::v1::ObjectReference, jiff::Timestamp};
 use kube::ResourceExt;
@@ -13,12 +9,12 @@ use tokio::time::Instant;
 use crate::{
     api::Gateway,
     controller::{
-        config_maps::TextsByAgent, journal::StatusJournal, obstacles::Obstacles, world::World,
+        journal::StatusJournal, obstacles::Obstacles, remembered::Remembered, world::World,
     },
-    gateway::{LinkState, Pool},
+    gateway::{Link, LinkState, Pool},
     kube::{client::Clients, events::Events},
     metrics::Metrics,
-    plan::{mark::ClusterId, orphans::Orphan, render::Renderer, retry},
+    plan::{mark::ClusterId, orphans::Orphan, render::Renderer, retry, sources::Sources},
     server::agent_api::Directory,
     settings::ReconcileSettings,
 };
@@ -50,16 +46,18 @@ pub(super) struct Context {
     pub agent_api_url: Option<String>,
     /// What keeps objects from going on.
     pub obstacles: Obstacles,
-    /// What the texts of Agents were taken from.
-    pub texts: TextsByAgent,
-    journals: Mutex<HashMap<String, Arc<StatusJournal>>>,
-    readmitted: Mutex<HashMap<String, String>>,
-    asks: Mutex<HashMap<String, String>>,
+    /// What the texts of Agents were taken from when they were last gathered. Nothing while they are being gathered, or where one was
+    /// missing: any change is news then.
+    pub texts: Remembered<Sources>,
     /// The last message to each agent that this process knows to be at its gateway.
-    sent: Mutex<HashMap<String, Sent>>,
-    resyncs: Mutex<HashMap<String, Resync>>,
-    heard_since: Mutex<HashMap<String, Timestamp>>,
-    orphans: Mutex<HashMap<String, Vec<Orphan>>>,
+    pub sent: Remembered<Sent>,
+    /// The agents without an Agent that were found last on each Gateway; none before this process has looked.
+    pub orphans: Remembered<Vec<Orphan>>,
+    asks: Remembered<String>,
+    readmitted: Remembered<String>,
+    journals: Remembered<Arc<StatusJournal>>,
+    resyncs: Remembered<Resync>,
+    heard_since: Remembered<Timestamp>,
 }
 
 /// A message that a gateway has.
@@ -114,14 +112,14 @@ impl Context {
             directory,
             agent_api_url,
             obstacles: Obstacles::default(),
-            texts: TextsByAgent::default(),
-            journals: Mutex::default(),
-            readmitted: Mutex::default(),
-            asks: Mutex::default(),
-            sent: Mutex::default(),
-            resyncs: Mutex::default(),
-            heard_since: Mutex::default(),
-            orphans: Mutex::default(),
+            texts: Remembered::default(),
+            sent: Remembered::default(),
+            orphans: Remembered::default(),
+            asks: Remembered::default(),
+            readmitted: Remembered::default(),
+            journals: Remembered::default(),
+            resyncs: Remembered::default(),
+            heard_since: Remembered::default(),
         }
     }
 
@@ -140,124 +138,79 @@ impl Context {
         }
     }
 
+    /// The link of a Gateway, if it is up.
+    pub(super) fn link(&self, gateway_uid: &str) -> Option<Link> {
+        let link = self.pool.get(gateway_uid);
+        link.filter(|_| self.down_since(gateway_uid).is_none())
+    }
+
     /// Since when this gateway could tell of its agents without a break, as far as it was asked; `None` while it cannot.
     pub(super) fn heard_since(&self, gateway_uid: &str) -> Option<Timestamp> {
-        let is_up = self.down_since(gateway_uid).is_none();
-        let mut all = self
-            .heard_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if is_up {
-            let now = Timestamp::now();
-            let since = all.entry(gateway_uid.to_owned()).or_insert(now);
-            // The clock may have been put back.
-            *since = now.min(*since);
-            Some(*since)
-        } else {
-            all.remove(gateway_uid);
-            None
+        if self.down_since(gateway_uid).is_some() {
+            self.heard_since.forget(gateway_uid);
+            return None;
         }
+        let now = Timestamp::now();
+        // The clock may have been put back.
+        let earlier = |since: &mut Timestamp| {
+            *since = now.min(*since);
+            *since
+        };
+        let since = self.heard_since.update(gateway_uid, || now, earlier);
+        Some(since)
     }
 
     /// The journal of a Gateway; made from its status on first use.
     pub(super) fn journal(&self, gateway: &Gateway) -> Arc<StatusJournal> {
-        let mut journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
-        let journal = journals
-            .entry(gateway.uid().unwrap_or_default())
-            .or_insert_with(|| {
-                Arc::new(StatusJournal::new(
-                    self.clients.request.clone(),
-                    self.events.clone(),
-                    gateway,
-                ))
-            });
-        Arc::clone(journal)
+        let uid = gateway.uid().unwrap_or_default();
+        let (client, events) = (self.clients.request.clone(), self.events.clone());
+        let made = || Arc::new(StatusJournal::new(client, events, gateway));
+        self.journals
+            .update(&uid, made, |journal| Arc::clone(journal))
     }
 
     /// The journal of a Gateway that was reconciled before.
     pub(super) fn known_journal(&self, gateway_uid: &str) -> Option<Arc<StatusJournal>> {
-        let journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
-        journals.get(gateway_uid).cloned()
+        self.journals.get(gateway_uid)
     }
 
     /// Whether the Agents of a Gateway are due for a comparison now, which is so once a round, and the time until they are due next.
     pub(super) fn resync(&self, gateway_uid: &str) -> (bool, Duration) {
         let now = Instant::now();
-        let mut resyncs = self.resyncs.lock().unwrap_or_else(PoisonError::into_inner);
         let interval = |round| retry::jittered(self.settings.resync_interval, gateway_uid, round);
-        let resync = resyncs
-            .entry(gateway_uid.to_owned())
-            .or_insert_with(|| Resync {
-                due: now + interval(0),
-                round: 0,
-            });
-        let is_due = resync.due <= now;
-        if is_due {
-            resync.round = resync.round.wrapping_add(1);
-            resync.due = now + interval(resync.round);
-        }
-        (is_due, resync.due - now)
-    }
-
-    /// The agents without an Agent that were found last on a Gateway; none before this process has looked.
-    pub(super) fn orphans(&self, gateway_uid: &str) -> Option<Vec<Orphan>> {
-        let orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
-        orphans.get(gateway_uid).cloned()
-    }
-
-    /// Remembers them.
-    pub(super) fn remember_orphans(&self, gateway_uid: &str, found: &[Orphan]) {
-        let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
-        orphans.insert(gateway_uid.to_owned(), found.to_vec());
+        let first = || Resync {
+            due: now + interval(0),
+            round: 0,
+        };
+        self.resyncs.update(gateway_uid, first, |resync| {
+            let is_due = resync.due <= now;
+            if is_due {
+                resync.round = resync.round.wrapping_add(1);
+                resync.due = now + interval(resync.round);
+            }
+            (is_due, resync.due - now)
+        })
     }
 
     /// Whether the annotation value `asked` was not seen on this object before. After a start every value is new once, which costs one look.
     pub(super) fn is_first_sight(&self, uid: &str, asked: &str) -> bool {
-        let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
-        asks.insert(uid.to_owned(), asked.to_owned())
-            .is_none_or(|before| before != asked)
+        self.asks.is_news(uid, asked.to_owned())
     }
 
     /// Whether the gateway process `boot_id` was not asked before to forget that it once deleted an agent of this Agent's id.
     pub(super) fn is_first_readmission(&self, uid: &str, boot_id: &str) -> bool {
-        let mut asked = self
-            .readmitted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        asked
-            .insert(uid.to_owned(), boot_id.to_owned())
-            .is_none_or(|before| before != boot_id)
-    }
-
-    /// The gateway has this message to the agent.
-    pub(super) fn sent(&self, uid: &str, message: Sent) {
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.insert(uid.to_owned(), message);
-    }
-
-    /// This message to the agent, if this process knows that its gateway has it.
-    pub(super) fn known_as_sent(&self, uid: &str, attempt: &str) -> Option<Sent> {
-        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.get(uid)
-            .filter(|last| last.attempt == attempt)
-            .cloned()
+        self.readmitted.is_news(uid, boot_id.to_owned())
     }
 
     /// Forgets an Agent that is gone.
     pub(super) fn forget_agent(&self, uid: &str) {
         self.obstacles.forget(uid);
-        self.texts.forget(uid);
         self.directory.forget(uid);
         self.directory.presence().forget(uid);
-        self.sent
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid);
-        for map in [&self.asks, &self.readmitted] {
-            map.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(uid);
-        }
+        self.texts.forget(uid);
+        self.sent.forget(uid);
+        self.asks.forget(uid);
+        self.readmitted.forget(uid);
     }
 
     /// Tells people that something went as it should. Nothing is created in a namespace that is being deleted.
@@ -283,22 +236,10 @@ impl Context {
     /// Forgets a Gateway that is gone.
     pub(super) fn forget_gateway(&self, gateway_uid: &str) {
         self.obstacles.forget(gateway_uid);
-        self.journals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(gateway_uid);
-        self.resyncs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(gateway_uid);
-        self.heard_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(gateway_uid);
-        self.orphans
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(gateway_uid);
+        self.journals.forget(gateway_uid);
+        self.resyncs.forget(gateway_uid);
+        self.heard_since.forget(gateway_uid);
+        self.orphans.forget(gateway_uid);
         self.pool.remove(gateway_uid);
     }
 }

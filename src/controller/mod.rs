@@ -3,7 +3,7 @@
 //! - One room a kind: `gateway`, `board`, `agent`; `owned` for the Agents that the first two declare.
 //! - What drives them: `watch` fills the `world`, which puts objects into a `queue`; the `runner` is around every reconcile, and
 //!   `report` tells on the object itself what none of them could.
-//! - What they share: the `context`, with the `obstacles` and the `journal`; `presence` has Agents looked at that came or fell silent,
+//! - What they share: the `context`, with what is `remembered`, the `obstacles` and the `journal`; `presence` has Agents looked at that came or fell silent,
 //!   `config_maps` those whose texts have changed.
 //!
 //! No rule about what should happen stands here; that is `plan`. No wire format either; that is `gateway` and `kube`.
@@ -18,6 +18,7 @@ mod obstacles;
 mod owned;
 mod presence;
 mod queue;
+mod remembered;
 mod report;
 mod runner;
 mod watch;

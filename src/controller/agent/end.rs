@@ -187,11 +187,7 @@ async fn with_places(agent: Arc<Agent>, context: &Context) -> Result<Held, Recon
     let Ok(accepted) = accept_id(&agent, context) else {
         return Ok(Held::Known(agent));
     };
-    let Some(link) = context
-        .pool
-        .get(&accepted.gateway_uid)
-        .filter(|_| context.down_since(&accepted.gateway_uid).is_none())
-    else {
+    let Some(link) = context.link(&accepted.gateway_uid) else {
         return Ok(Held::Known(agent));
     };
     let place = Place {

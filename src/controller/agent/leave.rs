@@ -87,9 +87,7 @@ impl Leave<'_> {
         let (context, uid) = (self.context, &self.place.gateway_uid);
         let gateway = self.gateway();
         let is_paused = gateway.as_ref().is_some_and(|gateway| gateway.spec.paused);
-        let link = context.pool.get(uid);
-        let link = link.filter(|_| context.down_since(uid).is_none() && !is_paused);
-        let Some(link) = link else {
+        let Some(link) = context.link(uid).filter(|_| !is_paused) else {
             return self.not_yet(None);
         };
         match self.while_it_answers(self.clean(&link)).await {

@@ -254,7 +254,8 @@ impl Visit<'_> {
     fn known_as_sent(&self) -> Option<Sent> {
         let uid = self.agent.uid().unwrap_or_default();
         let wake = self.status.wake.as_ref()?;
-        self.context.known_as_sent(&uid, &attempt_of(wake))
+        let sent = self.context.sent.get(&uid);
+        sent.filter(|last| last.attempt == attempt_of(wake))
     }
 
     fn note_sent(&self, target: &Target, since: Option<Timestamp>, at: Timestamp) {
@@ -266,7 +267,7 @@ impl Visit<'_> {
                 boot_id: hello.boot_id.clone(),
                 heard_since: since,
             };
-            self.context.sent(&uid, message);
+            self.context.sent.set(&uid, message);
         }
     }
 

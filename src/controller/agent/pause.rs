@@ -261,10 +261,7 @@ impl Leave<'_> {
         if gateway.spec.paused {
             return Err(format!("Gateway {name} is paused"));
         }
-        let link = context.pool.get(uid);
-        let (Some(link), Some(writer), None) =
-            (link, context.pool.writer(uid), context.down_since(uid))
-        else {
+        let (Some(link), Some(writer)) = (context.link(uid), context.pool.writer(uid)) else {
             return Err(format!("Gateway {name} is not connected"));
         };
         let lifted = async {

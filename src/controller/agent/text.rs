@@ -119,7 +119,7 @@ pub(super) async fn gather(
         None => built_in(Text::Checklist, &mut sources),
     };
     elsewhere.extend(replaced.keys());
-    context.texts.remember(uid, sources);
+    context.texts.set(&uid, sources);
     Ok(Ok(Texts {
         wanted,
         checklist,

@@ -342,8 +342,7 @@ impl<'a> Visit<'a> {
     /// The link to the gateway, if it is up and can do what is needed.
     fn link(&mut self, accepted: &Accepted) -> Result<Link, Stop> {
         let name = &accepted.gateway_name.name;
-        let link = self.context.pool.get(&accepted.gateway_uid);
-        let (Some(link), None) = (link, self.context.down_since(&accepted.gateway_uid)) else {
+        let Some(link) = self.context.link(&accepted.gateway_uid) else {
             return Err(self.away(accepted));
         };
         if let LinkState::Up(hello) = &*link.state().borrow()

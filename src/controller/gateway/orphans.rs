@@ -25,11 +25,7 @@ pub(super) async fn look(
     context: &Context,
 ) -> Result<Option<Vec<Orphan>>, CallError> {
     let uid = gateway.uid().unwrap_or_default();
-    let link = context
-        .pool
-        .get(&uid)
-        .filter(|_| context.down_since(&uid).is_none());
-    let Some(link) = link else {
+    let Some(link) = context.link(&uid) else {
         return Ok(None);
     };
     // The list before the claims, and the marks after them: an agent that goes meanwhile has no mark any more, and one that comes is not
@@ -119,7 +115,7 @@ pub(super) fn known(
 ) -> Option<Vec<Orphan>> {
     let uid = gateway.uid().unwrap_or_default();
     let sharing = context.pool.siblings(&uid);
-    let mut orphans = found.or_else(|| context.orphans(&uid))?;
+    let mut orphans = found.or_else(|| context.orphans.get(&uid))?;
     orphans.retain(|orphan| !is_claimed(&orphan.agent_id, &sharing, context));
     Some(orphans)
 }
@@ -132,8 +128,8 @@ pub(super) fn report(
     context: &Context,
 ) {
     let uid = gateway.uid().unwrap_or_default();
-    let told = context.orphans(&uid).unwrap_or_default();
-    context.remember_orphans(&uid, orphans);
+    let told = context.orphans.get(&uid).unwrap_or_default();
+    context.orphans.set(&uid, orphans.to_vec());
     let new = orphans::news(orphans, &status.orphaned_agents, &told);
     if !new.is_empty() {
         let told = orphans::told(&new);
