@@ -41,5 +41,8 @@ pub const FINALIZER: &str = "mission.openclaw.dev/cleanup";
 /// Field manager of every server-side apply of the operator, and `reportingController` of its events.
 pub const FIELD_MANAGER: &str = "mission-operator";
 
+/// Label, with [`FIELD_MANAGER`] as its value, of everything that the operator makes.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+
 /// Field manager of what leads write through the API that agents call, so that it is told from what the operator itself writes.
 pub const AGENT_API_FIELD_MANAGER: &str = "mission-operator-agent-api";

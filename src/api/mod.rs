@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod heartbeat;
 pub mod identity;
 pub mod owned;
+pub mod owner;
 pub mod reason;
 pub mod reference;
 mod rule;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use ::kube::{Resource, ResourceExt, api::ObjectMeta};
-use k8s_openapi::{
-    ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference,
-};
+use k8s_openapi::{ByteString, api::core::v1::Secret};
 
-use crate::api::annotation::FIELD_MANAGER;
+use crate::api::{
+    annotation::{FIELD_MANAGER, MANAGED_BY},
+    owner,
+};
 
 /// A Secret `name` beside `owner`, which owns it and controls it, with our label.
 pub fn owned<K>(owner: &K, name: &str, data: BTreeMap<String, ByteString>) -> Secret
@@ -19,30 +20,16 @@ where
             name: Some(name.to_owned()),
             namespace: owner.namespace(),
             labels: Some(BTreeMap::from([(
-                "app.kubernetes.io/managed-by".to_owned(),
+                MANAGED_BY.to_owned(),
                 FIELD_MANAGER.to_owned(),
             )])),
-            // Without `blockOwnerDeletion`, which takes rights on the owner's finalizers in some clusters.
-            owner_references: owner.owner_ref(&()).map(|owner| {
-                vec![OwnerReference {
-                    controller: Some(true),
-                    ..owner
-                }]
-            }),
+            owner_references: owner::controller(owner).map(|reference| vec![reference]),
             ..ObjectMeta::default()
         },
         type_: Some("Opaque".to_owned()),
         data: Some(data),
         ..Secret::default()
     }
-}
-
-/// Whether `owner` owns the Secret: this very object, and not another of its name.
-#[must_use]
-pub fn is_owned_by<K: Resource>(secret: &Secret, owner: &K) -> bool {
-    let uid = owner.meta().uid.as_ref();
-    let owners = secret.owner_references();
-    owners.iter().any(|it| Some(&it.uid) == uid)
 }
 
 #[cfg(test)]
@@ -52,22 +39,12 @@ mod tests {
     use super::*;
     use crate::api::Agent;
 
-    fn agent(uid: Option<&str>) -> Agent {
-        let meta = json!({"name": "a", "namespace": "team", "uid": uid});
-        serde_json::from_value(json!({"metadata": meta, "spec": {}})).unwrap()
-    }
-
     #[test]
-    fn a_secret_stands_beside_its_owner_and_is_of_this_very_object_alone() {
-        let owner = agent(Some("1"));
-        let secret = owned(&owner, "a-token", BTreeMap::new());
+    fn a_secret_stands_beside_its_owner_and_goes_with_it() {
+        let meta = json!({"name": "a", "namespace": "team", "uid": "1"});
+        let agent: Agent = serde_json::from_value(json!({"metadata": meta, "spec": {}})).unwrap();
+        let secret = owned(&agent, "a-token", BTreeMap::new());
         assert_eq!(secret.namespace().as_deref(), Some("team"));
-        let reference = &secret.owner_references()[0];
-        assert_eq!(reference.controller, Some(true));
-        assert_eq!(reference.block_owner_deletion, None);
-        assert!(is_owned_by(&secret, &owner));
-        assert!(!is_owned_by(&secret, &agent(Some("2"))));
-        assert!(!is_owned_by(&secret, &agent(None)));
-        assert!(!is_owned_by(&Secret::default(), &agent(None)));
+        assert!(owner::is_owned_by(&secret, &agent));
     }
 }

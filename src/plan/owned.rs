@@ -14,9 +14,10 @@ use sha2::{Digest, Sha256};
 use crate::api::{
     Agent, Board, Gateway,
     agent::Role,
-    annotation::{DECLARED, FIELD_MANAGER},
+    annotation::{DECLARED, FIELD_MANAGER, MANAGED_BY},
     condition::{self, Judgement, LEAD_READY, MAIN_AGENT_READY},
     owned::OwnedAgent,
+    owner,
     reason::Reason,
 };
 use crate::plan::{agent_id, names, seats};
@@ -90,11 +91,7 @@ impl<'a> Owner<'a> {
                 "Board"
             },
             name,
-            // Without `blockOwnerDeletion`, which takes rights on the owner's finalizers in some clusters.
-            reference: object.owner_ref(&()).map(|owner| OwnerReference {
-                controller: Some(true),
-                ..owner
-            }),
+            reference: owner::controller(object),
         }
     }
 
@@ -236,7 +233,7 @@ impl<'a> Owner<'a> {
                 namespace: Some(self.namespace.clone()),
                 uid,
                 labels: Some(BTreeMap::from([(
-                    "app.kubernetes.io/managed-by".to_owned(),
+                    MANAGED_BY.to_owned(),
                     FIELD_MANAGER.to_owned(),
                 )])),
                 annotations: Some(BTreeMap::from([(DECLARED.to_owned(), digest(&spec))])),

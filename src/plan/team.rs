@@ -16,9 +16,10 @@ use serde_json::{Value, json};
 use crate::api::{
     Agent, AgentSpec, Board, Gateway,
     agent::Role,
-    annotation::{AGENT_API_FIELD_MANAGER, CHANGE_REASON, CREATED_BY, FIELD_MANAGER},
+    annotation::{AGENT_API_FIELD_MANAGER, CHANGE_REASON, CREATED_BY, FIELD_MANAGER, MANAGED_BY},
     file::{FilePolicy, FileSpec},
     identity::Identity,
+    owner,
     reason::Reason,
     reference::{BoardRef, ConfigMapKeyRef},
 };
@@ -91,7 +92,7 @@ pub fn object(newcomer: &Newcomer, lead: &str, board: &Board) -> Agent {
 fn made_by(lead: &str) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
     let labels = [
         (CREATED_BY, names::label(lead)),
-        ("app.kubernetes.io/managed-by", FIELD_MANAGER.to_owned()),
+        (MANAGED_BY, FIELD_MANAGER.to_owned()),
     ];
     (
         labels.map(|(key, value)| (key.to_owned(), value)).into(),
@@ -306,7 +307,7 @@ pub fn soul(agent: &Agent, lead: &str, content: &str, reason: Option<&str>) -> C
             namespace: agent.namespace(),
             labels: Some(labels),
             annotations: Some(annotations),
-            owner_references: own(agent).map(|owner| vec![owner]),
+            owner_references: owner::controller(agent).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
         data: Some(BTreeMap::from([(SOUL.to_owned(), content.to_owned())])),
@@ -327,34 +328,6 @@ pub fn soul_change(soul: &ConfigMap, uid: Option<&str>) -> Value {
         "metadata": { "uid": uid, "labels": soul.metadata.labels, "annotations": annotations },
         "data": soul.data,
     })
-}
-
-/// Whether an object was made for an Agent of this name that is gone, and goes by itself. `uid` is that of the Agent that has the name now.
-#[must_use]
-pub fn is_left_over(agent: &str, uid: Option<&str>, there: &ObjectMeta) -> bool {
-    let mut owners = there.owner_references.iter().flatten();
-    owners.any(|owner| {
-        owner.controller == Some(true)
-            && owner.kind == Agent::kind(&())
-            && owner.api_version == Agent::api_version(&())
-            && owner.name == agent
-            && Some(owner.uid.as_str()) != uid
-    })
-}
-
-/// Whether the ConfigMap was made for `agent`.
-#[must_use]
-pub fn owns(agent: &Agent, soul: &ConfigMap) -> bool {
-    let own = own(agent).map(|owner| owner.uid);
-    let owners = soul.owner_references().iter();
-    own.is_some()
-        && owners
-            .map(|owner| &owner.uid)
-            .any(|uid| Some(uid) == own.as_ref())
-}
-
-fn own(agent: &Agent) -> Option<OwnerReference> {
-    agent.controller_owner_ref(&())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::{
     api::{
         agent::{Place, PlaceState},
         condition::{ACCEPTED, Judgement},
+        owner,
         reason::Reason,
     },
     controller::{
@@ -188,7 +189,7 @@ impl Visit<'_> {
         let api = Api::<Secret>::namespaced(self.context.clients.request.clone(), &namespace);
         let there = api.get_opt(&name).await?;
         if let Some(there) = &there
-            && !secret::is_owned_by(there, &*self.agent)
+            && !owner::is_owned_by(there, &*self.agent)
         {
             let message = format!(
                 "The agent's old texts are to be kept in Secret {name}, which exists and is not this Agent's, and nothing is overwritten before. Delete it if nobody needs it; this Agent goes on by itself."

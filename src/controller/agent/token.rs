@@ -12,7 +12,7 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, ResourceExt,
     api::{Patch, PatchParams, PostParams},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -24,6 +24,7 @@ use crate::{
         annotation::{MINTED_AT, MINTED_FOR},
         condition::{Judgement, TOKEN_READY},
         heartbeat::parse_every,
+        owner,
         reason::Reason,
     },
     controller::{
@@ -64,8 +65,9 @@ impl Visit<'_> {
         let name = name.unwrap_or_else(|| secret_name(&self.agent));
         let stored = secrets(&self.agent, self.context).get_opt(&name).await?;
         let secret = match stored {
-            Some(secret) if secret::is_owned_by(&secret, &*self.agent) => Some(secret),
-            Some(secret) if self.owned_before(&secret) => {
+            Some(secret) if owner::is_owned_by(&secret, &*self.agent) => Some(secret),
+            // Its token must not come back to life.
+            Some(secret) if is_left_over(&self.agent, &secret) => {
                 let message = format!(
                     "Secret {name} is of an Agent of this name that was deleted, and is about to go with it."
                 );
@@ -265,16 +267,6 @@ impl Visit<'_> {
         })
     }
 
-    /// Whether it was of another Agent of this name. That one is gone, and the Secret goes with it: its token must not come back to life.
-    fn owned_before(&self, secret: &Secret) -> bool {
-        let name = self.agent.name_any();
-        secret.owner_references().iter().any(|owner| {
-            owner.kind == Agent::kind(&())
-                && owner.api_version == Agent::api_version(&())
-                && owner.name == name
-        })
-    }
-
     async fn patch_secret(
         &self,
         name: &str,
@@ -292,7 +284,7 @@ pub(super) async fn recall(agent: &Agent, context: &Context) -> Result<(), kube:
     let name = name.and_then(|status| status.token_secret_name.clone());
     let name = name.unwrap_or_else(|| secret_name(agent));
     let secret = secrets(agent, context).get_opt(&name).await?;
-    let token = secret.filter(|secret| secret::is_owned_by(secret, agent));
+    let token = secret.filter(|secret| owner::is_owned_by(secret, agent));
     let token = token.as_ref().and_then(read);
     let valid = token.iter().flat_map(Token::all);
     context.directory.add_tokens(&AgentKey::of(agent), valid);
@@ -314,6 +306,11 @@ async fn is_in_file(target: &Target, token: &SecretString) -> Result<bool, CallE
         Err(error) if error.class() == Class::Rejected => Ok(true),
         Err(error) => Err(error),
     }
+}
+
+fn is_left_over(agent: &Agent, secret: &Secret) -> bool {
+    let uid = agent.uid();
+    owner::is_left_over::<Agent>(&agent.name_any(), uid.as_deref(), &secret.metadata)
 }
 
 fn secret_name(agent: &Agent) -> String {

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use crate::{
-    api::{Gateway, reason::Reason},
+    api::{Gateway, owner, reason::Reason},
     controller::{context::Context, runner::ReconcileError},
     gateway::{
         Device, LinkState,
@@ -74,12 +74,7 @@ pub(super) async fn keep_token(
 
 fn read(stored: &Secret, gateway: &Gateway) -> Result<Device, SecretProblem> {
     let name = stored.name_any();
-    let uid = gateway.uid();
-    let owned = stored
-        .owner_references()
-        .iter()
-        .any(|owner| Some(&owner.uid) == uid.as_ref());
-    if !owned {
+    if !owner::is_owned_by(stored, gateway) {
         return Err(SecretProblem {
             reason: Reason::SecretExists,
             message: format!(

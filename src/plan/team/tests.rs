@@ -259,26 +259,6 @@ fn an_agent_that_a_lead_added_goes_with_the_board_that_it_is_on() {
 }
 
 #[test]
-fn a_text_is_left_over_where_an_agent_of_the_name_has_gone() {
-    let owned_by = |owner: serde_json::Value| {
-        serde_json::from_value::<ObjectMeta>(json!({"ownerReferences": [owner]})).unwrap()
-    };
-    let owner = |kind: &str, name: &str, controls: bool| json!({"apiVersion": "mission.openclaw.dev/v1alpha1", "kind": kind, "name": name, "uid": "old", "controller": controls});
-    let old = owned_by(owner("Agent", "poet", true));
-    assert!(is_left_over("poet", None, &old));
-    assert!(is_left_over("poet", Some("new"), &old));
-    assert!(!is_left_over("poet", Some("old"), &old));
-    for other in [
-        owner("Agent", "other", true),
-        owner("Board", "poet", true),
-        owner("Agent", "poet", false),
-    ] {
-        assert!(!is_left_over("poet", None, &owned_by(other)));
-    }
-    assert!(!is_left_over("poet", None, &ObjectMeta::default()));
-}
-
-#[test]
 fn a_text_without_a_reason_takes_the_reason_of_the_one_before_away() {
     let agent = added(&poet());
     let change = |reason| {

@@ -18,7 +18,7 @@ use super::{
     types::Soul,
 };
 use crate::{
-    api::{Agent, annotation::AGENT_API_FIELD_MANAGER},
+    api::{Agent, annotation::AGENT_API_FIELD_MANAGER, owner},
     plan::{
         agent_api::Operation,
         team::{self, SOUL},
@@ -70,7 +70,7 @@ async fn store(caller: &Caller, agent: &Agent, wanted: &Soul) -> Result<(), Prob
                     return Ok(());
                 }
             }
-            Some(there) if team::owns(agent, &there) => {
+            Some(there) if owner::is_owned_by(&there, agent) => {
                 let change = team::soul_change(&soul, there.metadata.uid.as_deref());
                 let params = PatchParams {
                     field_manager: Some(AGENT_API_FIELD_MANAGER.to_owned()),
@@ -100,7 +100,7 @@ pub(super) async fn store_first(
     let name = soul.name_any();
     let there = ask(souls.get_opt(&name)).await?;
     let there = there.ok_or_else(Problem::changed)?;
-    if !team::owns(agent, &there) {
+    if !owner::is_owned_by(&there, agent) {
         return Err(has_the_place_of(agent, &there));
     }
     let stored = there.data.as_ref().and_then(|data| data.get(SOUL));
@@ -126,7 +126,7 @@ fn has_the_place_of(agent: &Agent, there: &ConfigMap) -> Problem {
 /// What is said where `there` has the place of the text of the agent of this name; `uid` is that of the Agent, if it is there.
 pub(super) fn in_the_way(agent: &str, uid: Option<&str>, there: &ObjectMeta) -> Problem {
     let name = team::soul_name(agent);
-    if team::is_left_over(agent, uid, there) {
+    if owner::is_left_over::<Agent>(agent, uid, there) {
         let detail = format!(
             "ConfigMap {name}, where the text would be stored, is still there from an agent of this name that was deleted, and goes by itself. Try again when as many seconds are over as the header Retry-After says; if it stays, tell a person."
         );
