@@ -120,12 +120,12 @@ fn every_line_of_everybody_elses_agents_md_does_in_a_shell_what_it_says() {
         team.apply_spec::<Board>("desk", board).await;
         let on_gateway = json!({"name": "main"});
         for (name, spec, calls) in [
-            ("clerk", json!({"boardRef": {"name": "desk"}}), 5),
-            ("loner", json!({"gatewayRef": on_gateway}), 3),
+            ("clerk", json!({"boardRef": {"name": "desk"}}), 6),
+            ("loner", json!({"gatewayRef": on_gateway}), 4),
             (
                 "chief",
                 json!({"gatewayRef": on_gateway, "role": "Main"}),
-                3,
+                4,
             ),
         ] {
             team.apply_spec::<Agent>(name, spec).await;
