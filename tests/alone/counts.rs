@@ -75,7 +75,7 @@ fn an_agent_that_the_gateway_refuses_costs_one_more_write_and_is_left_alone_unti
 
 #[test]
 fn two_gateway_objects_on_one_gateway_share_one_writer_also_for_deletions() {
-    alone("shared", async |world| {
+    alone("siblings", async |world| {
         let other = Relay::start(world.gateway.port()).unwrap();
         world.start_operator(&[]).await;
         world.apply_team("red").await;

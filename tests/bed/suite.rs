@@ -3,7 +3,7 @@
 //! That is the operator's rights: nothing that it asked for was forbidden, and nothing that the chart grants was never used. And that no
 //! secret of any test showed in a log of an operator, or in what one wrote outside of Secrets.
 //!
-//! The whole suite goes in three lanes at once, because most of its time is waiting for gateways.
+//! The whole suite goes in two lanes at once, because most of its time is waiting for gateways.
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +13,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use futures_util::future;
 use serde::Deserialize;
 
 use crate::{
@@ -31,8 +30,8 @@ use crate::{
 
 /// The whole suite has more secrets than this; fewer were not found.
 const FEWEST_SECRETS: usize = 100;
-/// Test binaries that run beside all others, each lane one after the other. They take about as long as the others do.
-const APART: [&[&str]; 2] = [&["alone"], &["contract", "crash", "gateway"]];
+/// Test binaries that run beside all others, and take about as long as those do.
+const APART: [&str; 3] = ["alone", "crash", "gateway"];
 
 /// Runs `cargo test` with `arguments`; without any, the chart's rules are held against the audit log too.
 pub(crate) async fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -96,24 +95,23 @@ async fn test(run: &Run, tools: &Tools, arguments: &[String]) -> Result<ExitStat
             .env(description::ENVIRONMENT_VARIABLE, &path)
     };
     let ended = if arguments.is_empty() {
-        // One binary that fails keeps no other from telling what it found.
-        let lane = |name: &str, chosen| test(name).args(["--no-fail-fast"]).args(chosen);
         let (apart, others) = lanes().await?;
-        let apart = apart.into_iter().map(|(first, chosen)| {
-            let lane = lane(&format!("cargo-test-{first}"), chosen);
-            in_log(run, lane)
-        });
         let (apart, others) = tokio::join!(
-            future::join_all(apart),
-            in_view(run, lane("cargo-test", others)),
+            // One binary that fails keeps no other from telling what it found.
+            in_log(
+                run,
+                test("cargo-test-apart")
+                    .args(["--no-fail-fast"])
+                    .args(apart)
+            ),
+            in_view(
+                run,
+                test("cargo-test").args(["--no-fail-fast"]).args(others)
+            ),
         );
-        let mut ended = others?;
-        for lane in apart {
-            let (lane, log) = lane?;
-            eprintln!("{}", std::fs::read_to_string(log)?);
-            ended = ended.and(lane);
-        }
-        ended
+        let (apart, log) = apart?;
+        eprintln!("{}", std::fs::read_to_string(log)?);
+        others?.and(apart)
     } else {
         in_view(run, test("cargo-test").args(arguments)).await?
     };
@@ -155,8 +153,8 @@ fn cargo(name: &str) -> Start {
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
 }
 
-/// The arguments of `cargo test` that run each lane of [`APART`], with the name of its first binary, and those that run all others.
-async fn lanes() -> Result<(Vec<(&'static str, Vec<String>)>, Vec<String>)> {
+/// The arguments of `cargo test` that run the binaries which are [`APART`], and those that run all others.
+async fn lanes() -> Result<(Vec<String>, Vec<String>)> {
     #[derive(Deserialize)]
     struct Metadata {
         packages: Vec<Package>,
@@ -179,17 +177,17 @@ async fn lanes() -> Result<(Vec<(&'static str, Vec<String>)>, Vec<String>)> {
         serde_json::from_slice(&output.stdout).context("reading what cargo metadata says")?;
     let targets = metadata.packages.into_iter().flat_map(|it| it.targets);
     let tests = targets.filter(|target| target.kind.iter().any(|kind| kind == "test"));
-    let names = tests.map(|target| target.name);
-    let others = names.filter(|name| !APART.iter().any(|lane| lane.contains(&name.as_str())));
-    let chosen = |name: String| ["--test".to_owned(), name];
-    let apart = APART.iter().filter_map(|lane| {
-        let names = lane.iter().map(|&name| name.to_owned());
-        Some((*lane.first()?, names.flat_map(chosen).collect()))
-    });
-    let all_else = ["--lib".to_owned(), "--bins".to_owned()].into_iter();
+    let (apart, others): (Vec<_>, Vec<_>) = tests
+        .map(|target| target.name)
+        .partition(|name| APART.contains(&name.as_str()));
+    let chosen = |names: Vec<String>| {
+        let names = names.into_iter();
+        names.flat_map(|name| ["--test".to_owned(), name])
+    };
+    let all_else = ["--lib".to_owned(), "--bins".to_owned()];
     Ok((
-        apart.collect(),
-        all_else.chain(others.flat_map(chosen)).collect(),
+        chosen(apart).collect(),
+        all_else.into_iter().chain(chosen(others)).collect(),
     ))
 }
 
