@@ -138,6 +138,12 @@ impl Context {
         }
     }
 
+    /// For how long the link of a Gateway has been down; `None` while it is up.
+    pub(super) fn down_for(&self, gateway_uid: &str) -> Option<Duration> {
+        let since = self.down_since(gateway_uid)?;
+        Some(Instant::now().saturating_duration_since(since))
+    }
+
     /// The link of a Gateway, if it is up.
     pub(super) fn link(&self, gateway_uid: &str) -> Option<Link> {
         let link = self.pool.get(gateway_uid);

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource, core::NamespaceResourceScope};
 use tokio::time::Instant;
 
 /// What keeps an object from going on.
@@ -78,6 +80,14 @@ impl Obstacles {
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, Obstacle), Instant>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How long ago the deletion of an object was asked for.
+pub(super) fn age_of_deletion<K: Resource<Scope = NamespaceResourceScope>>(object: &K) -> Duration {
+    let asked = object.meta().deletion_timestamp.as_ref().map(|time| time.0);
+    asked
+        .and_then(|asked| Duration::try_from(Timestamp::now().duration_since(asked)).ok())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

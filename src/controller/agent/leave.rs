@@ -15,8 +15,7 @@ use crate::{
     controller::{
         agent::{AgentTurn, own, text},
         context::Context,
-        gateway::age_of_deletion,
-        obstacles::{self, Obstacle},
+        obstacles::{self, Obstacle, age_of_deletion},
         runner::ReconcileError,
     },
     gateway::{self, CallError, Deleted, EntryWish, Link, Observed, WriteError, Writer},

@@ -16,7 +16,6 @@ use crate::{
     },
     controller::{
         agent::{accept, visit::Visit},
-        gateway::down_for,
         runner::Next,
     },
     gateway::{CronJob, Observed},
@@ -102,7 +101,7 @@ impl Visit<'_> {
     fn is_short_outage(&self, gateway_uid: &str) -> bool {
         let was_told = condition::find(&self.status.conditions, ONLINE)
             .is_some_and(|it| it.reason != Reason::Pending.as_str());
-        let away = self.context.down_since(gateway_uid).map(down_for);
+        let away = self.context.down_for(gateway_uid);
         was_told && away.is_some_and(|away| away < self.context.settings.unreachable_after)
     }
 

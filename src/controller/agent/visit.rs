@@ -26,7 +26,6 @@ use crate::{
             token::Token,
         },
         context::Context,
-        gateway::down_for,
         runner::{Next, ReconcileError},
     },
     gateway::{Link, LinkState, Observed},
@@ -362,15 +361,11 @@ impl<'a> Visit<'a> {
 
     /// A short outage changes nothing on an Agent that was judged at this generation; a longer one is said once.
     fn away(&mut self, accepted: &Accepted) -> Stop {
-        let since = self
-            .context
-            .down_since(&accepted.gateway_uid)
-            .unwrap_or(self.context.started);
-        let left = self
-            .context
-            .settings
+        let settings = &self.context.settings;
+        let down_for = self.context.down_for(&accepted.gateway_uid);
+        let left = settings
             .unreachable_after
-            .saturating_sub(down_for(since));
+            .saturating_sub(down_for.unwrap_or_default());
         let judged = self.status.observed_generation == self.agent.metadata.generation
             && !self.is_elsewhere(accepted);
         if judged && !left.is_zero() {

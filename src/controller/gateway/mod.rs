@@ -13,8 +13,7 @@ use std::{
 };
 
 use k8s_openapi::jiff::Timestamp;
-use kube::{Resource, ResourceExt, core::NamespaceResourceScope};
-use tokio::time::Instant;
+use kube::{Resource, ResourceExt};
 
 use crate::{
     api::{
@@ -264,17 +263,4 @@ fn warn_of_failures(
             );
         }
     }
-}
-
-/// How long ago the deletion of an object was asked for.
-pub(super) fn age_of_deletion<K: Resource<Scope = NamespaceResourceScope>>(object: &K) -> Duration {
-    let asked = object.meta().deletion_timestamp.as_ref().map(|time| time.0);
-    asked
-        .and_then(|asked| Duration::try_from(Timestamp::now().duration_since(asked)).ok())
-        .unwrap_or_default()
-}
-
-/// How long a link has been down.
-pub(super) fn down_for(since: Instant) -> Duration {
-    Instant::now().saturating_duration_since(since)
 }
