@@ -103,7 +103,7 @@ fn all_agents_converge_when_the_gateway_is_killed_and_started_meanwhile() {
 fn an_agent_whose_gateway_is_killed_while_it_is_woken_is_not_told_again_beside_what_the_gateway_takes_up()
  {
     alone("taken-up", async |world| {
-        world.start_operator(&[]).await;
+        world.start_operator(&["--resync-interval=5s"]).await;
         world.apply_team("taken").await;
         let agent = format!(
             "apiVersion: mission.openclaw.dev/v1alpha1
@@ -125,14 +125,21 @@ spec:
         world.agents_ready(1).await;
         end(world, End::Killed).await;
         world.gateway.start_again().await.unwrap();
-        let was_woken = |agents: &[&Agent]| {
-            let wake = agents
-                .iter()
-                .filter_map(|agent| agent.status.as_ref()?.wake.as_ref());
-            wake.filter(|wake| wake.done).count() == 1
+        world.gateway_ready("taken").await;
+        // The second look begins after the first has ended.
+        world.compared(1, 2).await;
+        assert_eq!(world.relay.count("chat.send"), 1, "when the link is back");
+
+        // The gateway takes the turn up, where it had come far enough; else the message is due again after its two minutes, and counted.
+        let wake = |agent: &Agent| agent.status.as_ref()?.wake.clone();
+        let is_awake = |agents: &[&Agent]| {
+            let woken = agents.iter().filter_map(|agent| wake(agent));
+            woken.filter(|wake| wake.done).count() == 1
         };
-        world.until_agents("it is awake", was_woken).await;
-        assert_eq!(world.relay.count("chat.send"), 1);
+        let agents = world.until_agents("it is awake", is_awake).await;
+        let attempts = agents.iter().find_map(wake).unwrap().attempts;
+        let sent = world.relay.count("chat.send");
+        assert_eq!(usize::try_from(attempts), Ok(sent));
         let turns = provider::turns(&url).await.unwrap();
         say(&format!("asked: {turns:#?}"));
     });

@@ -132,7 +132,7 @@ fn a_gateway_makes_its_main_agent_whose_user_file_is_enforced_and_which_goes_wit
         let mut spec = gateway_spec(&gateway.url());
         spec["mainAgent"] = json!({"displayName": "Concierge"});
         spec["user"] = json!({"name": "Ada Lovelace"});
-        team.apply_spec::<GatewayObject>("main", spec.clone()).await;
+        team.apply_spec::<GatewayObject>("main", spec).await;
         let main: Agent = team.ready("main-main").await;
         team.told::<GatewayObject>("main", "MainAgentReady", "True", "AgentReady")
             .await;
