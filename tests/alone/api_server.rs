@@ -18,6 +18,7 @@ fn watches_resume_without_a_storm_when_the_api_server_was_killed() {
         world.apply_team("api").await;
         world.apply(&agents("api", 0..AGENTS)).await;
         world.agents_ready(AGENTS).await;
+        world.told_of("api", AGENTS).await;
         world.compared(AGENTS, 1).await;
 
         let (requests, calls) = (world.requests().len(), world.relay.counts());

@@ -23,10 +23,11 @@ fn a_converged_world_costs_no_write_to_the_gateway_or_the_api_server() {
         world.agents_ready(AGENTS).await;
         world.agents_awake().await;
         assert_eq!(world.relay.count("chat.send"), 1, "one of them is woken");
-        // Counts of other objects and events follow the last Ready.
+        // Events follow what they tell of.
         for reason in ["Woken", "WentOnline"] {
             world.told(reason, 1).await;
         }
+        world.told_of("idle", AGENTS).await;
         world.compared(AGENTS, 1).await;
 
         let (requests, calls) = (world.requests().len(), world.relay.counts());

@@ -164,6 +164,7 @@ fn a_fleet_that_beats_costs_the_api_server_nothing_but_its_first_beats() {
             })
             .await;
         world.told("WentOnline", AGENTS).await;
+        world.told_of("beats", AGENTS).await;
         world.compared(AGENTS, 1).await;
         let first: Vec<_> = world
             .writes_since(quiet)

@@ -14,7 +14,7 @@ use anyhow::Result;
 use futures_util::FutureExt as _;
 use k8s_openapi::api::events::v1::Event;
 use kube::{Api, Client};
-use mission_operator::api::{Agent, Gateway as GatewayObject, condition};
+use mission_operator::api::{Agent, Board, Gateway as GatewayObject, condition};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -296,6 +296,48 @@ impl World {
             agents.len() == count && agents.iter().all(|agent| is_ready(agent))
         })
         .await
+    }
+
+    /// Waits until the Gateway of a team and the Boards tell of all Agents as they are now, `count` of them, and the Gateway of orphans: that
+    /// follows what it tells of, and is written too.
+    pub(crate) async fn told_of(&self, namespace: &str, count: usize) {
+        let agents = self.agents_ready(count).await;
+        let on_boards = || agents.iter().filter(|agent| agent.spec.board_ref.is_some());
+        let online = on_boards().filter(|agent| {
+            let conditions = agent.status.iter().flat_map(|status| &status.conditions);
+            conditions
+                .into_iter()
+                .any(|it| it.type_ == condition::ONLINE && it.status == "True")
+        });
+        let wanted = [on_boards().count(), on_boards().count(), online.count()]
+            .map(|count| i32::try_from(count).unwrap());
+        let count = i32::try_from(count).unwrap();
+        self.until_gateway(namespace, "the Gateway tells of all Agents", |gateway| {
+            gateway.status.as_ref().is_some_and(|status| {
+                let orphans = condition::find(&status.conditions, condition::ORPHANED_AGENTS);
+                status.agents == Some(count) && orphans.is_some_and(|it| it.status != "Unknown")
+            })
+        })
+        .await;
+        let boards = Api::<Board>::all(self.client.clone());
+        let told = wait_for_all(
+            boards,
+            "the Boards tell of all Agents",
+            PATIENCE,
+            |boards| {
+                let status = boards.iter().filter_map(|board| board.status.as_ref());
+                let counts = status.filter_map(|status| status.agents);
+                let sum = counts.fold([0; 3], |[total, ready, online], counts| {
+                    [
+                        total + counts.total,
+                        ready + counts.ready,
+                        online + counts.online,
+                    ]
+                });
+                sum == wanted
+            },
+        );
+        told.await.unwrap();
     }
 
     /// Waits until every Agent that is woken has shown life.

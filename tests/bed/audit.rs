@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use serde_json::Value;
 
 /// Why a server forbids what a role allows that is stored, and that the server has not read yet.
 const ROLE_NOT_READ: &str = r#"clusterrole.rbac.authorization.k8s.io "mission-operator" not found"#;
@@ -39,6 +40,8 @@ pub(crate) struct Request {
     pub(crate) forbidden: bool,
     /// When it came, in the log's own words (RFC 3339, microseconds).
     pub(crate) received: String,
+    /// What it was to change, so that a failed test tells it. Nothing where the log's policy leaves bodies out.
+    pub(crate) body: Option<Value>,
 }
 
 impl Request {
@@ -94,6 +97,7 @@ struct Line {
     annotations: HashMap<String, String>,
     #[serde(default)]
     request_received_timestamp: String,
+    request_object: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -142,6 +146,7 @@ impl From<Line> for Request {
             name: object.name,
             code: line.response_status.map_or(0, |status| status.code),
             received: line.request_received_timestamp,
+            body: line.request_object,
         }
     }
 }
