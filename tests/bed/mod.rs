@@ -19,6 +19,7 @@ pub(crate) mod authority;
 pub(crate) mod chart;
 pub(crate) mod description;
 pub(crate) mod disclosure;
+pub(crate) mod failures;
 pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod http;

@@ -9,7 +9,7 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     process::{self, ExitCode},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -19,10 +19,11 @@ use crate::{
     assembly,
     bed::{
         audit, chart, description, disclosure,
+        failures::failures,
         install::{self, seconds},
         interrupt::{AtEnd, owning},
         operator, plane,
-        process::Start,
+        process::{Process, Start},
         run::Run,
         tools::Tools,
     },
@@ -32,6 +33,9 @@ use crate::{
 const FEWEST_SECRETS: usize = 100;
 /// Test binaries that run beside all others, and take about as long as those do.
 const APART: [&str; 3] = ["alone", "crash", "gateway"];
+
+/// Time between two looks at what a log has more.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Runs `cargo test` with `arguments`; without any, the chart's rules are held against the audit log too.
 pub(crate) async fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -96,22 +100,19 @@ async fn test(run: &Run, tools: &Tools, arguments: &[String]) -> Result<ExitStat
     };
     let ended = if arguments.is_empty() {
         let (apart, others) = lanes().await?;
-        let (apart, others) = tokio::join!(
-            // One binary that fails keeps no other from telling what it found.
-            in_log(
-                run,
-                test("cargo-test-apart")
-                    .args(["--no-fail-fast"])
-                    .args(apart)
-            ),
-            in_view(
-                run,
-                test("cargo-test").args(["--no-fail-fast"]).args(others)
-            ),
-        );
-        let (apart, log) = apart?;
-        eprintln!("{}", std::fs::read_to_string(log)?);
-        others?.and(apart)
+        // One binary that fails keeps no other from telling what it found.
+        let lane = |name: &str| test(name).args(["--no-fail-fast"]);
+        let apart = lane("cargo-test-apart").args(apart).spawn(run)?;
+        let others = lane("cargo-test").args(others).spawn(run)?;
+        let (others_ended, apart_ended) =
+            tokio::try_join!(shown(&others), async { apart.exited().await })?;
+        let apart_log = std::fs::read_to_string(apart.log())?;
+        eprintln!("{apart_log}");
+        let others_log = std::fs::read_to_string(others.log())?;
+        for failure in [others_log, apart_log].iter().flat_map(|log| failures(log)) {
+            eprintln!("FAILED {failure}\n");
+        }
+        ExitStatus::of(others_ended).and(ExitStatus::of(apart_ended))
     } else {
         in_view(run, test("cargo-test").args(arguments)).await?
     };
@@ -197,11 +198,17 @@ async fn in_view(run: &Run, cargo: Start) -> Result<ExitStatus> {
     Ok(ExitStatus::of(process.exited().await?))
 }
 
-/// Runs cargo with a log for its output, and returns where that is.
-async fn in_log(run: &Run, cargo: Start) -> Result<(ExitStatus, PathBuf)> {
-    let process = cargo.spawn(run)?;
-    let status = ExitStatus::of(process.exited().await?);
-    Ok((status, process.log().to_owned()))
+/// Shows what a process writes into its log, until it has ended.
+async fn shown(process: &Process) -> Result<process::ExitStatus> {
+    let mut log = tokio::fs::File::open(process.log()).await?;
+    let mut stderr = tokio::io::stderr();
+    loop {
+        let ended = tokio::time::timeout(LOOK_AGAIN, process.exited()).await;
+        tokio::io::copy(&mut log, &mut stderr).await?;
+        if let Ok(status) = ended {
+            return status;
+        }
+    }
 }
 
 /// Whether `cargo run` sets a variable for the program that it runs.

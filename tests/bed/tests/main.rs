@@ -11,6 +11,7 @@ mod bed;
 mod audit;
 mod chart;
 mod disclosure;
+mod failures;
 mod frames;
 mod gateway;
 mod plane;
