@@ -221,15 +221,8 @@ fn split(line: &str) -> (&str, &str) {
 }
 
 fn wish<'a>(wishes: &'a mut BTreeMap<String, EntryWish>, agent: &str) -> &'a mut EntryWish {
-    wishes.entry(agent.to_owned()).or_insert_with(|| EntryWish {
-        agent_id: agent.to_owned(),
-        set: BTreeMap::new(),
-        unset: BTreeSet::new(),
-        must_be_absent: false,
-        was_there: false,
-        may_be_created: false,
-        foreign_heartbeats: ForeignHeartbeats::Keep,
-    })
+    let wish = || EntryWish::of(agent);
+    wishes.entry(agent.to_owned()).or_insert_with(wish)
 }
 
 /// Puts a value into a document, over whatever stands in the way.

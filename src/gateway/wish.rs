@@ -33,3 +33,18 @@ pub struct EntryWish {
     /// What to do about heartbeats of agents that are not ours.
     pub foreign_heartbeats: ForeignHeartbeats,
 }
+
+impl EntryWish {
+    /// Nothing is wished of the entry `agent_id` yet: it may be there or not, and is not made.
+    pub fn of(agent_id: impl Into<String>) -> Self {
+        Self {
+            agent_id: agent_id.into(),
+            set: BTreeMap::new(),
+            unset: BTreeSet::new(),
+            must_be_absent: false,
+            was_there: false,
+            may_be_created: false,
+            foreign_heartbeats: ForeignHeartbeats::default(),
+        }
+    }
+}

@@ -6,6 +6,7 @@
 //!   its texts stand), [`render`] (files),
 //!   [`entry`] (its part of the config document), [`agent_id`], [`names`], [`owned`] (leads and mains as Boards and Gateways declare them).
 //! - What to do for it: [`agent`] (the plan itself), [`files`], [`places`] (where it is, and moves),
+//!   [`leave`] (how long a gateway that is left is waited for),
 //!   [`token`], [`wake`], [`once`] (values that act once), [`pause`].
 //! - What is said of it: [`presence`], [`gateway`].
 //! - What it can do itself: [`agent_api`] (the calls, and how its files tell of them), [`team`] (what a lead's calls bring about).
@@ -20,6 +21,7 @@ pub mod desired;
 pub mod entry;
 pub mod files;
 pub mod gateway;
+pub mod leave;
 pub mod mark;
 pub mod names;
 pub mod once;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use mission_operator::gateway::{
-    Credential, Endpoint, EntryWish, ForeignHeartbeats, Hello, Journal, JournalError, Link,
-    LinkState, Pool, PoolOptions, Topic, Writer,
+    Credential, Endpoint, EntryWish, Hello, Journal, JournalError, Link, LinkState, Pool,
+    PoolOptions, Topic, Writer,
 };
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -166,13 +166,8 @@ pub(crate) async fn until(link: &Link, fits: impl Fn(&LinkState) -> bool) -> Lin
 /// A wish of an agent that only has a name.
 pub(crate) fn wish(agent_id: &str) -> EntryWish {
     EntryWish {
-        agent_id: agent_id.to_owned(),
         set: [("name".to_owned(), json!(agent_id))].into(),
-        unset: BTreeSet::new(),
-        must_be_absent: false,
-        was_there: false,
-        may_be_created: false,
-        foreign_heartbeats: ForeignHeartbeats::Keep,
+        ..EntryWish::of(agent_id)
     }
 }
 

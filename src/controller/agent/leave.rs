@@ -18,8 +18,15 @@ use crate::{
         obstacles::{self, Obstacle, age_of_deletion},
         runner::ReconcileError,
     },
-    gateway::{self, CallError, Deleted, EntryWish, Link, Observed, WriteError, Writer},
-    plan::{adoption, agent as plan, mark, pause, render::FileName},
+    gateway::{
+        CallError, Deleted, EntryWish, ForeignHeartbeats, Link, Observed, WriteError, Writer,
+    },
+    plan::{
+        adoption, agent as plan,
+        leave::{Deadlines, Leaving, LeftGateway},
+        mark, pause,
+        render::FileName,
+    },
 };
 
 /// How often it is looked during a try whether the short deadline holds by now and is over; it is the least that a try is given as well.
@@ -116,7 +123,10 @@ impl Leave<'_> {
             let begun = Instant::now();
             // The time counts from the first try on.
             let tried = context.obstacles.met(&self.key(), Obstacle::NotLeft);
-            let left = self.short_deadline(self.gateway().as_deref(), tried);
+            let gateway = self.gateway();
+            let left = self
+                .leaving(gateway.as_deref(), tried)
+                .short_time(self.deadlines());
             let wait = left.unwrap_or_default().max(LOOK_AGAIN);
             if let Ok(ended) = timeout(wait, &mut clean).await {
                 return ended;
@@ -141,7 +151,9 @@ impl Leave<'_> {
     /// It did not happen yet, because the gateway is not there or, with an error, because it failed at it.
     pub(super) fn not_yet(&self, error: Option<ReconcileError>) -> Left {
         let (context, key, gateway) = (self.context, self.key(), self.gateway());
-        let tried = if self.waits_for_pause(gateway.as_deref()) {
+        let leaving = |tried| self.leaving(gateway.as_deref(), tried);
+        let for_pause = leaving(Duration::ZERO).is_for_pause();
+        let tried = if for_pause {
             // The time to try begins when the pause ends.
             context.obstacles.overcome(&key, Obstacle::NotLeft);
             Duration::ZERO
@@ -149,7 +161,7 @@ impl Leave<'_> {
             context.obstacles.met(&key, Obstacle::NotLeft)
         };
         let is_paused = gateway.as_ref().is_some_and(|gateway| gateway.spec.paused);
-        let left = self.time_left(gateway.as_deref(), tried);
+        let left = leaving(tried).time(self.deadlines());
         if left.is_zero() {
             context.obstacles.forget(&key);
             return Left::GivenUp(self.given_up(is_paused));
@@ -164,7 +176,7 @@ impl Leave<'_> {
             tried,
             what: format!("Gateway {}, which {why}", self.place.gateway.name),
             error,
-            for_pause: self.waits_for_pause(gateway.as_deref()),
+            for_pause,
         })
     }
 
@@ -353,13 +365,10 @@ impl Leave<'_> {
         let own_keys = &self.record.own_keys;
         let (set, unset) = pause::retired(spec, self.place, own_keys, entry, others_beat);
         let wish = EntryWish {
-            agent_id: id.clone(),
             set,
             unset,
-            must_be_absent: false,
-            was_there: false,
-            may_be_created: false,
-            foreign_heartbeats: gateway::ForeignHeartbeats::Stop,
+            foreign_heartbeats: ForeignHeartbeats::Stop,
+            ..EntryWish::of(id)
         };
         // Twice: an agent that is alone on a gateway can have another workspace once its entry has changed (seen on 2026.9.6).
         unmark(id, own, link).await?;
@@ -368,50 +377,28 @@ impl Leave<'_> {
         Ok(())
     }
 
-    fn namespace_goes(&self) -> bool {
+    /// How it stands with the gateway that is left, and how long this process has `tried`.
+    fn leaving(&self, gateway: Option<&Gateway>, tried: Duration) -> Leaving {
         let namespace = self.agent.namespace().unwrap_or_default();
-        self.context.world.is_terminating(&namespace)
-    }
-
-    /// Whether it waits for the end of a pause. Nothing waits for that whose Gateway or namespace goes too.
-    fn waits_for_pause(&self, gateway: Option<&Gateway>) -> bool {
-        !self.namespace_goes()
-            && gateway.is_some_and(|gateway| {
-                gateway.spec.paused && gateway.meta().deletion_timestamp.is_none()
-            })
-    }
-
-    /// How long it may still wait for the gateway: as long as it is paused, long while it is only away, short when the Gateway or the
-    /// namespace goes too. Never less than the short time since this process met what it waits for, however long ago it was asked for:
-    /// after a start nothing was tried yet.
-    fn time_left(&self, gateway: Option<&Gateway>, tried: Duration) -> Duration {
-        if let Some(short) = self.short_deadline(gateway, tried) {
-            return short;
-        }
-        if self.waits_for_pause(gateway) {
-            // Somebody wants it to wait.
-            return Duration::MAX;
-        }
-        let settings = &self.context.settings;
-        let long = settings.deletion_deadline.saturating_sub(self.asked);
-        long.max(settings.teardown_deadline.saturating_sub(tried))
-    }
-
-    /// What is left of the short time, where that one holds.
-    fn short_deadline(&self, gateway: Option<&Gateway>, tried: Duration) -> Option<Duration> {
-        let short = |tried| {
-            self.context
-                .settings
-                .teardown_deadline
-                .saturating_sub(tried)
+        let deleted = |gateway: &Gateway| {
+            let is_deleted = gateway.meta().deletion_timestamp.is_some();
+            is_deleted.then(|| age_of_deletion(gateway))
         };
-        match gateway {
-            None => Some(short(tried)),
-            Some(_) if self.namespace_goes() => Some(short(tried)),
-            Some(gateway) if gateway.meta().deletion_timestamp.is_some() => {
-                Some(short(tried.min(age_of_deletion(gateway))))
-            }
-            Some(_) => None,
+        Leaving {
+            asked: self.asked,
+            tried,
+            namespace_goes: self.context.world.is_terminating(&namespace),
+            gateway: gateway.map(|gateway| LeftGateway {
+                is_paused: gateway.spec.paused,
+                deleted: deleted(gateway),
+            }),
+        }
+    }
+
+    fn deadlines(&self) -> Deadlines {
+        Deadlines {
+            deletion: self.context.settings.deletion_deadline,
+            teardown: self.context.settings.teardown_deadline,
         }
     }
 }

@@ -1,10 +1,6 @@
 //! A pass over an Agent that is paused: it is kept from beating, unless its whole gateway is left alone, and what waits is said.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -158,13 +154,10 @@ impl Visit<'_> {
         let writer = writer.ok_or_else(|| format!("Gateway {name} is not connected"))?;
         context.metrics.plan_step("write_entry");
         let wish = EntryWish {
-            agent_id: place.agent_id.clone(),
             set: BTreeMap::from([(EVERY.to_owned(), json!(NEVER))]),
-            unset: BTreeSet::new(),
-            must_be_absent: false,
             was_there: true,
-            may_be_created: false,
             foreign_heartbeats: foreign_heartbeats(&gateway),
+            ..EntryWish::of(&place.agent_id)
         };
         match self.turn.lend(writer.apply(wish)).await {
             Ok(applied) => {
@@ -302,13 +295,11 @@ impl Leave<'_> {
         };
         context.metrics.plan_step("write_entry");
         let wish = EntryWish {
-            agent_id: place.agent_id.clone(),
             set,
             unset,
-            must_be_absent: false,
             was_there: true,
-            may_be_created: false,
             foreign_heartbeats: foreign_heartbeats(&gateway),
+            ..EntryWish::of(&place.agent_id)
         };
         match self.turn.lend(writer.apply(wish)).await {
             Ok(applied) => Ok(Some(applied.entry)),

@@ -17,7 +17,7 @@ use crate::{
         heartbeat::{ActiveHours, Heartbeat},
     },
     gateway::{
-        EntryWish, ForeignHeartbeats,
+        EntryWish,
         difference::{difference, model::patched, unmet},
     },
     plan::{
@@ -181,13 +181,9 @@ fn wishes(agents: &[(Agent, Desired)], document: &Value) -> Vec<EntryWish> {
     let steps = agents.iter().filter_map(|(agent, desired)| {
         let step = planned(agent, desired, document).entry?;
         Some(EntryWish {
-            agent_id: desired.agent_id.clone(),
             set: step.set,
             unset: step.unset,
-            must_be_absent: false,
-            was_there: false,
-            may_be_created: false,
-            foreign_heartbeats: ForeignHeartbeats::Keep,
+            ..EntryWish::of(&desired.agent_id)
         })
     });
     steps.collect()

@@ -7,13 +7,9 @@ fn wish(agent_id: &str, set: Value, unset: &[&str]) -> EntryWish {
         panic!("set is an object")
     };
     EntryWish {
-        agent_id: agent_id.to_owned(),
         set: set.into_iter().collect(),
         unset: unset.iter().map(|path| (*path).to_owned()).collect(),
-        must_be_absent: false,
-        was_there: false,
-        may_be_created: false,
-        foreign_heartbeats: ForeignHeartbeats::Keep,
+        ..EntryWish::of(agent_id)
     }
 }
 

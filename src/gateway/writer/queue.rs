@@ -160,22 +160,12 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
-    use super::super::super::ForeignHeartbeats;
     use super::*;
 
     fn wish(agent_id: &str) -> Job {
         Job::Wish(WishJob {
-            wish: EntryWish {
-                agent_id: agent_id.to_owned(),
-                set: BTreeMap::new(),
-                unset: BTreeSet::new(),
-                must_be_absent: false,
-                was_there: false,
-                may_be_created: false,
-                foreign_heartbeats: ForeignHeartbeats::Keep,
-            },
+            wish: EntryWish::of(agent_id),
             queued: Instant::now(),
             may_be_ours: false,
             reply: oneshot::channel().0,

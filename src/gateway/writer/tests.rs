@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::super::fake::{Fake, Fault};
-use super::super::{Class, ForeignHeartbeats, Journal, JournalError, Pool, PoolOptions, Topic};
+use super::super::{Class, Journal, JournalError, Pool, PoolOptions, Topic};
 use super::*;
 
 #[derive(Debug, Default)]
@@ -84,13 +84,9 @@ async fn pool(fake: &Fake) -> (Pool, Writer) {
 
 fn wish(agent_id: &str) -> EntryWish {
     EntryWish {
-        agent_id: agent_id.to_owned(),
         set: BTreeMap::from([("name".to_owned(), json!(agent_id))]),
-        unset: BTreeSet::new(),
         must_be_absent: true,
-        was_there: false,
-        may_be_created: false,
-        foreign_heartbeats: ForeignHeartbeats::Keep,
+        ..EntryWish::of(agent_id)
     }
 }
 

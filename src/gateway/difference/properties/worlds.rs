@@ -103,20 +103,17 @@ fn any_wish(id: &'static str) -> impl Strategy<Value = EntryWish> {
     let set = prop::collection::btree_map(select(OWN.to_vec()), any_value(), 0..5);
     let unset = subsequence([&OWN[..], &UNSET].concat(), 0..5);
     (set, unset, any::<bool>()).prop_map(move |(set, unset, keep)| EntryWish {
-        agent_id: id.to_owned(),
         set: set
             .into_iter()
             .map(|(path, value)| (path.to_owned(), value))
             .collect(),
         unset: unset.into_iter().map(str::to_owned).collect(),
-        must_be_absent: false,
-        was_there: false,
-        may_be_created: false,
         foreign_heartbeats: if keep {
             ForeignHeartbeats::Keep
         } else {
             ForeignHeartbeats::Stop
         },
+        ..EntryWish::of(id)
     })
 }
 
