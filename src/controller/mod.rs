@@ -254,7 +254,7 @@ async fn drive<K, F>(
         let span = tracing::info_span!("reconciling object", "object.ref" = %turn.object());
         let (turn, runner) = (Arc::new(turn), Arc::clone(&part.runner));
         let (reporter, told) = (part.reporter.clone(), Arc::clone(&told));
-        let object = told.or_newer(object);
+        let object = told.or_newer(object, &store);
         let work = reconcile(
             Arc::clone(&object),
             Arc::clone(&part.context),

@@ -2,10 +2,15 @@
 //!
 //! A reconcile that starts from a cache older than its own last status write would not see the claim it made.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
-use kube::{Resource, ResourceExt};
-use std::sync::Mutex;
+use kube::{
+    Resource, ResourceExt,
+    runtime::reflector::{ObjectRef, Store},
+};
 
 /// Own writes that the cache may not show yet, by uid.
 #[derive(Debug)]
@@ -17,7 +22,7 @@ impl<K> Default for Latest<K> {
     }
 }
 
-impl<K: Resource> Latest<K> {
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Latest<K> {
     /// Remembers the answer to a write.
     pub fn remember(&self, written: &Arc<K>) {
         if let Some(uid) = written.uid() {
@@ -25,12 +30,19 @@ impl<K: Resource> Latest<K> {
         }
     }
 
-    /// The newer of what the cache shows and what was written last; forgets the latter once the cache has caught up.
-    pub fn or_newer(&self, cached: Arc<K>) -> Arc<K> {
-        let Some(uid) = cached.uid() else {
-            return cached;
+    /// The newest version that is known of an object which was `seen` in the cache some time ago: that one, the cache's by now, or what was
+    /// written last. Forgets the latter once the cache has caught up.
+    pub fn or_newer(&self, seen: Arc<K>, cache: &Store<K>) -> Arc<K> {
+        let Some(uid) = seen.uid() else {
+            return seen;
         };
+        // With the lock: an own write is forgotten only when the cache has it, so what is read now has it, or it is still here. What was
+        // seen before may be older than both.
         let mut written = self.lock();
+        let cached = cache
+            .get(&ObjectRef::from_obj(&*seen))
+            .filter(|cached| cached.uid().as_deref() == Some(&*uid))
+            .unwrap_or(seen);
         match written.get(&uid) {
             Some(own) if version(&**own) > version(&*cached) => Arc::clone(own),
             Some(_) => {
@@ -78,42 +90,73 @@ fn version<K: Resource>(object: &K) -> u64 {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::runtime::{
+        reflector::store::{Writer, store},
+        watcher::Event,
+    };
 
     use super::*;
 
-    fn object(version: &str) -> Arc<ConfigMap> {
+    fn object(uid: &str, version: &str) -> Arc<ConfigMap> {
         let mut object = ConfigMap::default();
-        object.metadata.uid = Some("uid".into());
+        object.metadata.name = Some("map".into());
+        object.metadata.uid = Some(uid.into());
         object.metadata.resource_version = Some(version.into());
         Arc::new(object)
     }
 
+    fn own(version: &str) -> Arc<ConfigMap> {
+        object("uid", version)
+    }
+
+    fn show(cache: &mut Writer<ConfigMap>, object: &ConfigMap) {
+        cache.apply_watcher_event(&Event::Apply(object.clone()));
+    }
+
+    fn is_version(object: &ConfigMap, version: &str) -> bool {
+        object.resource_version().as_deref() == Some(version)
+    }
+
     #[test]
     fn an_own_write_counts_until_the_cache_shows_it() {
+        let (cache, mut shown) = store();
         let latest = Latest::default();
-        latest.remember(&object("10"));
-        assert_eq!(
-            latest.or_newer(object("9")).resource_version().as_deref(),
-            Some("10")
-        );
-        assert_eq!(
-            latest.or_newer(object("11")).resource_version().as_deref(),
-            Some("11")
-        );
+        show(&mut shown, &own("9"));
+        latest.remember(&own("10"));
+        assert!(is_version(&latest.or_newer(own("9"), &cache), "10"));
+        show(&mut shown, &own("11"));
+        assert!(is_version(&latest.or_newer(own("11"), &cache), "11"));
         assert!(latest.lock().is_empty());
-        assert_eq!(
-            latest.or_newer(object("9")).resource_version().as_deref(),
-            Some("9")
-        );
     }
 
     #[test]
     fn an_own_write_that_the_watch_has_brought_is_not_kept_twice() {
         let latest = Latest::default();
-        latest.remember(&object("10"));
-        latest.shown(&object("9"));
+        latest.remember(&own("10"));
+        latest.shown(&own("9"));
         assert_eq!(latest.lock().len(), 1);
-        latest.shown(&object("10"));
+        latest.shown(&own("10"));
         assert!(latest.lock().is_empty());
+    }
+
+    #[test]
+    fn what_was_seen_before_an_own_write_is_not_gone_back_to_when_the_watch_brings_that_write() {
+        let (cache, mut shown) = store();
+        let latest = Latest::default();
+        let seen = own("9");
+        latest.remember(&own("10"));
+        show(&mut shown, &own("10"));
+        latest.shown(&own("10"));
+        assert!(is_version(&latest.or_newer(seen, &cache), "10"));
+    }
+
+    #[test]
+    fn another_object_of_the_same_name_is_not_taken_for_it() {
+        let (cache, mut shown) = store();
+        show(&mut shown, &object("another", "12"));
+        let latest = Latest::default();
+        assert!(is_version(&latest.or_newer(own("9"), &cache), "9"));
+        latest.remember(&own("10"));
+        assert!(is_version(&latest.or_newer(own("9"), &cache), "10"));
     }
 }

@@ -52,7 +52,8 @@ pub(super) async fn reconcile(
     context: &Context,
     turn: &AgentTurn,
 ) -> Result<Next, ReconcileError> {
-    let agent = context.world.latest_agents.or_newer(agent);
+    let world = &context.world;
+    let agent = world.latest_agents.or_newer(agent, &world.agents);
     if agent.metadata.deletion_timestamp.is_some() {
         return end::end(agent, context, turn).await;
     }

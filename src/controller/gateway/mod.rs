@@ -49,7 +49,8 @@ pub(super) async fn reconcile(
     gateway: Arc<Gateway>,
     context: &Context,
 ) -> Result<Next, ReconcileError> {
-    let gateway = context.world.latest_gateways.or_newer(gateway);
+    let world = &context.world;
+    let gateway = world.latest_gateways.or_newer(gateway, &world.gateways);
     if gateway.metadata.deletion_timestamp.is_some() {
         return end::end(&gateway, context).await;
     }

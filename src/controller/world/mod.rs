@@ -196,7 +196,7 @@ impl World {
         agents
             .iter()
             .filter_map(|agent| self.agents.get(agent))
-            .map(|agent| self.latest_agents.or_newer(agent))
+            .map(|agent| self.latest_agents.or_newer(agent, &self.agents))
             .collect()
     }
 
