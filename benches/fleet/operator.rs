@@ -13,7 +13,7 @@ use mission_operator::api::{Agent, Gateway as GatewayObject, condition};
 
 use crate::{
     bed::{
-        audit, chart,
+        audit,
         operator::{self, Operator, OperatorOptions, USER},
         plane::Plane,
         relay::Seen,
@@ -54,9 +54,9 @@ pub(crate) async fn measure(
 ) -> Result<(Fleet, Vec<Measured>)> {
     let name = format!("operator-{}", options.size);
     let stage = stages.set(&name).await?;
-    let plane = Plane::start(stages.run, stages.tools, &format!("plane-{name}")).await?;
+    let plane_name = format!("plane-{name}");
+    let plane = Plane::start_with_chart(stages.run, stages.tools, &plane_name).await?;
     let kubectl = plane.kubectl();
-    chart::install(&stages.tools.helm, &kubectl).await?;
     let kubeconfig = operator::service_account_kubeconfig(&kubectl, &plane.kubeconfig()).await?;
     let operator = Operator::start(
         stages.run,

@@ -27,7 +27,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 
 use bed::{
-    chart, install,
+    install,
     interrupt::{AtEnd, owning},
     operator::{self, Operator, OperatorOptions},
     plane::Plane,
@@ -109,9 +109,8 @@ async fn one_size(
 ) -> Result<Measured> {
     let name = format!("{}x{agents}", arguments.gateways);
     eprintln!("{name}");
-    let plane = Plane::start(run, tools, &format!("plane-{name}")).await?;
+    let plane = Plane::start_with_chart(run, tools, &format!("plane-{name}")).await?;
     let kubectl = plane.kubectl();
-    chart::install(&tools.helm, &kubectl).await?;
     let client = plane.client().await?;
     let lag = std::time::Duration::from_millis(arguments.lag);
     let fleet = fleet::Fleet::create(client, arguments.gateways, agents, lag).await?;

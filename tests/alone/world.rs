@@ -22,7 +22,6 @@ use crate::bed::{
     Bed,
     api_proxy::ApiProxy,
     audit::{self, Request},
-    chart,
     gateway::{Gateway, GatewayOptions},
     kubeconfig,
     kubectl::Kubectl,
@@ -136,9 +135,8 @@ impl World {
         let tools = Tools::installed()?;
         let gateway = bed.gateway(options).await?;
         crate::foreign::write_files(&gateway)?;
-        let plane = Plane::start(&bed.run, &tools, &format!("plane-{name}")).await?;
+        let plane = Plane::start_with_chart(&bed.run, &tools, &format!("plane-{name}")).await?;
         let kubectl = plane.kubectl();
-        chart::install(&bed.description.tools.helm, &kubectl).await?;
         let kubeconfig =
             operator::service_account_kubeconfig(&kubectl, &plane.kubeconfig()).await?;
         Ok(Self {

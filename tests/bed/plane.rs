@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 
 use super::{
+    chart,
     keys::{Keys, Pair},
     kubeconfig::{self, Credential},
     kubectl::Kubectl,
@@ -69,12 +70,30 @@ pub(crate) struct Plane {
 impl Plane {
     /// Starts a plane whose processes are called `<name>-etcd` and so on, and waits until its controllers work.
     pub(crate) async fn start(run: &Run, tools: &Tools, name: &str) -> Result<Self> {
+        Self::start_around(run, tools, name, async |_| Ok(())).await
+    }
+
+    /// The same with the chart, which is installed before the controllers start: the garbage collector looks for new kinds only every 30 s,
+    /// and what belongs to an object of one that it does not know stays for up to a minute longer than the object.
+    pub(crate) async fn start_with_chart(run: &Run, tools: &Tools, name: &str) -> Result<Self> {
+        let install = async |kubectl: Kubectl| chart::install(&tools.helm, &kubectl).await;
+        Self::start_around(run, tools, name, install).await
+    }
+
+    /// Does `first` when the API server is there and its controllers are not.
+    async fn start_around(
+        run: &Run,
+        tools: &Tools,
+        name: &str,
+        first: impl AsyncFnOnce(Kubectl) -> Result<()>,
+    ) -> Result<Self> {
         let dir = run.state(name)?;
         let keys = Keys::create(&dir)?;
         let policy = AUDIT_POLICY.replace("OPERATOR", operator::USER);
         std::fs::write(dir.join("audit-policy.yaml"), policy)?;
         let (etcd_port, etcd) = start_etcd(run, tools, name, &dir).await?;
         let (port, api_server) = start_api_server(run, tools, name, &dir, &keys, etcd_port).await?;
+        first(Kubectl::new(&tools.kubectl, &admin_kubeconfig(&dir))).await?;
         let controller_manager =
             start_controller_manager(run, tools, name, &dir, &keys, port).await?;
         Ok(Self {

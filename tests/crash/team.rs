@@ -36,8 +36,9 @@ const LEAD: &str = "desk-lead";
 pub(crate) const HEIR: &str = "heir";
 /// Where agents are told to call; nobody listens there.
 const API: &str = "http://operator.example:8080";
-/// Both worlds are at rest when nothing is asked for so long; what a config write waits for most is 0.25 s of collecting.
-const REST: Duration = Duration::from_millis(800);
+/// Both worlds are at rest when nothing is asked for so long: what a config write waits for most is 0.25 s of collecting, and the count of a
+/// Gateway's Agents follows within a second.
+const REST: Duration = Duration::from_millis(1500);
 /// The running gateway lags behind its document.
 const LAG: Duration = Duration::from_millis(50);
 

@@ -8,7 +8,7 @@ use kube::Client;
 use crate::bed::{
     Bed,
     api_proxy::ApiProxy,
-    audit, chart, kubeconfig,
+    audit, kubeconfig,
     operator::{self, Operator, OperatorOptions},
     plane::Plane,
     process::tail,
@@ -32,9 +32,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn start(bed: &Bed, name: &str) -> Result<Self> {
         let tools = Tools::installed()?;
-        let plane = Plane::start(&bed.run, &tools, &format!("plane-{name}")).await?;
+        let plane = Plane::start_with_chart(&bed.run, &tools, &format!("plane-{name}")).await?;
         let kubectl = plane.kubectl();
-        chart::install(&bed.description.tools.helm, &kubectl).await?;
         let direct = operator::service_account_kubeconfig(&kubectl, &plane.kubeconfig()).await?;
         let proxy = ApiProxy::start(&plane)?;
         let kubeconfig = direct.with_file_name("proxied.kubeconfig");

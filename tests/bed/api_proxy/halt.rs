@@ -70,6 +70,14 @@ impl Gate {
         self.halted.send_replace(false);
     }
 
+    /// Stops at a request that [`meet`](Self::meet) chose, now that it was answered; nothing where the plan was given up meanwhile.
+    pub(super) fn halt_after(&self) {
+        let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        if plan.point.is_some() {
+            self.halt();
+        }
+    }
+
     /// Counts a request that came, and answers whether it is the one to stop at once it was carried out.
     pub(super) fn meet(&self, call: &Call) -> bool {
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);

@@ -146,7 +146,7 @@ impl Server {
             asked.code = Some(response.status().as_u16());
         }
         if halts_after {
-            shared.gate.halt();
+            shared.gate.halt_after();
         }
         shared.count.send_modify(|_| {});
         shared.gate.pass().await;
