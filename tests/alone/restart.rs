@@ -141,6 +141,10 @@ spec:
         let sent = world.relay.count("chat.send");
         assert_eq!(usize::try_from(attempts), Ok(sent));
         let turns = provider::turns(&url).await.unwrap();
-        say(&format!("asked: {turns:#?}"));
+        let asked = turns.iter().filter(|turn| turn.user.contains("Get up."));
+        say(&format!(
+            "a turn killed with its gateway: {sent} messages, {} requests to the model",
+            asked.count()
+        ));
     });
 }
