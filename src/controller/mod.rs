@@ -291,6 +291,10 @@ async fn follow_links(context: Arc<Context>) {
             }) => presence::heard(&context, &key, &agent_id),
             Ok(PoolEvent {
                 key,
+                kind: PoolEventKind::MonitorMade(agent_id),
+            }) => agent::monitor_made(&context, &key, &agent_id),
+            Ok(PoolEvent {
+                key,
                 kind: PoolEventKind::Up | PoolEventKind::Restarted | PoolEventKind::Down,
             }) => touch_all(&context, Some(&key)),
             Err(RecvError::Lagged(_)) => touch_all(&context, None),

@@ -55,6 +55,8 @@ pub enum PoolEventKind {
     ConfigChanged,
     /// A heartbeat or another turn of this agent ended well.
     Alive(Arc<str>),
+    /// The gateway has made the monitor of this agent's heartbeat.
+    MonitorMade(Arc<str>),
 }
 
 /// All links of this operator. Clones share them.
@@ -326,6 +328,7 @@ async fn watch_slot(
                         PoolEventKind::ConfigChanged
                     }
                     Ok(GatewayEvent::Alive(agent_id)) => PoolEventKind::Alive(agent_id),
+                    Ok(GatewayEvent::MonitorMade(agent_id)) => PoolEventKind::MonitorMade(agent_id),
                     Err(broadcast::error::RecvError::Closed) => return,
                 }
             }

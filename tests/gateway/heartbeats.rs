@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use mission_operator::gateway::Released;
+use mission_operator::gateway::{PoolEventKind, Released};
 use serde_json::json;
 
 use crate::bed::gateway::GatewayOptions;
-use crate::world::{World, run, wish, wish_with};
+use crate::world::{PATIENCE, World, run, wish, wish_with};
 
 #[test]
 fn main_goes_on_beating_when_our_first_heartbeat_comes_and_is_as_before_when_ours_have_gone() {
@@ -26,8 +26,14 @@ fn main_goes_on_beating_when_our_first_heartbeat_comes_and_is_as_before_when_our
                 ("heartbeat.target", json!("none")),
             ],
         );
+        let mut events = world.pool.events();
         let applied = writer.apply(beat).await.unwrap();
         assert!(applied.heartbeat_job.is_some());
+        let made = PoolEventKind::MonitorMade("beats".into());
+        let told = async { while events.recv().await.unwrap().kind != made {} };
+        tokio::time::timeout(PATIENCE, told)
+            .await
+            .expect("the gateway tells of the monitor that it made");
         assert_eq!(world.journal.kept(), main);
         assert_eq!(world.entries().await["main"]["heartbeat"], json!({}));
         assert_eq!(

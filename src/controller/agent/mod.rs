@@ -42,6 +42,7 @@ use crate::{
 };
 
 pub(super) use observe::mark as mark_of;
+pub(super) use outcome::monitor_made;
 
 /// The turn of one Agent.
 type AgentTurn = Turn<ObjectRef<Agent>>;

@@ -1,12 +1,13 @@
 //! What the conditions say once everything is on the gateway as wanted.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::SignedDuration;
-use kube::ResourceExt;
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
 use crate::{
     api::{
+        Agent,
         agent::PlaceState,
         condition::{FILES_SYNCED, HEARTBEAT_CONFIGURED, Judgement, MODEL_AVAILABLE},
         heartbeat::parse_every,
@@ -14,6 +15,7 @@ use crate::{
     },
     controller::{
         agent::visit::{Target, Visit},
+        context::Context,
         obstacles::Obstacle,
         runner::Next,
     },
@@ -31,6 +33,20 @@ const MONITOR_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_MONITOR_WAIT: Duration = Duration::from_mins(5);
 /// A gateway makes a monitor within seconds; one that is missing for longer has a cause.
 const MONITOR_LATE: Duration = Duration::from_mins(1);
+
+/// Has the Agents looked at that wait for this monitor, which the gateway has made by now.
+pub(in crate::controller) fn monitor_made(context: &Context, gateway_uid: &str, agent_id: &str) {
+    let agents = context.world.agents_with_id(agent_id);
+    let waits = |agent: &&Arc<Agent>| {
+        let place = agent.status.as_ref().and_then(places::present);
+        let uid = agent.uid().unwrap_or_default();
+        place.is_some_and(|place| place.gateway_uid == gateway_uid)
+            && context.obstacles.is_met(&uid, Obstacle::NoMonitor)
+    };
+    let waiting = agents.iter().filter(waits);
+    let waiting = waiting.map(|agent| ObjectRef::from_obj(&**agent));
+    context.world.touch_agents(waiting);
+}
 
 impl Visit<'_> {
     /// Everything is on the gateway as wanted.

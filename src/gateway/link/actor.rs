@@ -22,7 +22,7 @@ use super::super::{CallError, Device, Endpoint, LinkError, Pairing, pairing};
 use super::liveness::{Due, Liveness};
 use super::open::{Opened, Socket};
 use super::session::{Outgoing, Request, Session};
-use super::{GatewayEvent, LinkState, alive, backoff, closing, open};
+use super::{GatewayEvent, LinkState, agent_event, backoff, closing, open};
 
 /// Frames that wait for the socket before new requests are left in the channel.
 const OUTBOX: usize = 64;
@@ -338,8 +338,8 @@ impl Connection {
                 self.events.send(GatewayEvent::ConfigChanged).ok();
             }
             "cron" | "agent" => {
-                if let Some(agent_id) = alive::sign_of_life(name, payload) {
-                    self.events.send(GatewayEvent::Alive(agent_id)).ok();
+                if let Some(event) = agent_event::of_agent(name, payload) {
+                    self.events.send(event).ok();
                 }
             }
             "shutdown" => self.restart_announced = closing::announced(payload),

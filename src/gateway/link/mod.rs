@@ -1,10 +1,11 @@
 //! One connection to one gateway: a cheap handle here, the actor that owns the socket behind it.
 //!
 //! `actor` keeps the connection, `open` makes one, `session` holds who waits for an answer, `liveness` and `backoff` decide
-//! about time, `handshake` and `closing` read what the gateway says of itself. Typed calls are in `call`.
+//! about time, `handshake` and `closing` read what the gateway says of itself, `agent_event` what it says of its agents. Typed calls are in
+//! `call`.
 
 mod actor;
-mod alive;
+mod agent_event;
 mod backoff;
 mod closing;
 #[cfg(any(test, fuzzing))]
@@ -80,6 +81,8 @@ pub enum GatewayEvent {
     ConfigChanged,
     /// A heartbeat or another turn of this agent ended well.
     Alive(Arc<str>),
+    /// The heartbeat of this agent has its monitor, which holds its checklist.
+    MonitorMade(Arc<str>),
 }
 
 /// Handle on one connection. Clones share it; when the last one goes, the connection is closed.

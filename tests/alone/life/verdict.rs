@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use k8s_openapi::{ByteString, api::core::v1::Secret};
@@ -42,6 +42,9 @@ const WRITES: [&str; 6] = [
 /// machine with other things to do that can take minutes.
 const SETTLING: Duration = Duration::from_mins(12);
 
+/// Seconds after which somebody who is not settled yet is told.
+const LATE: u64 = 20;
+
 /// Judges what is left.
 pub(super) struct Verdict<'a> {
     world: &'a World,
@@ -70,21 +73,30 @@ impl<'a> Verdict<'a> {
             .members()
             .map(|it| (it.name.as_str(), it))
             .collect();
-        let mut late = Vec::new();
+        // Who was not settled yet when it was looked last, and what its status said then.
+        let (began, mut late) = (Instant::now(), BTreeMap::new());
         let api = Api::<Agent>::all(self.world.client.clone());
         let settled = wait_for_all(api, "all Agents are settled", SETTLING, |agents| {
-            late = agents
-                .iter()
-                .filter(|agent| {
-                    let member = members[agent.name_any().as_str()];
-                    !is_settled(agent, self.team.place(member).name())
-                })
-                .map(|agent| agent.name_any())
-                .collect();
-            agents.len() == members.len() && late.is_empty()
+            let is_late = |agent: &&&Agent| {
+                let member = members[agent.name_any().as_str()];
+                !is_settled(agent, self.team.place(member).name())
+            };
+            let unsettled: Vec<_> = agents.iter().filter(is_late).collect();
+            let seen = unsettled.iter().map(|agent| {
+                let seconds = began.elapsed().as_secs();
+                (agent.name_any(), (seconds, what_is_said(agent)))
+            });
+            late.extend(seen);
+            agents.len() == members.len() && unsettled.is_empty()
         });
         let settled = settled.await;
-        let agents = settled.unwrap_or_else(|error| panic!("{error:#}: {late:?}"));
+        late.retain(|_, (seconds, _)| *seconds > LATE);
+        for (name, (seconds, said)) in &late {
+            say(&format!(
+                "{name} was settled after {seconds} s; until then: {said}"
+            ));
+        }
+        let agents = settled.unwrap_or_else(|error| panic!("{error:#}: {late:#?}"));
         let api = Api::<Secret>::namespaced(self.world.client.clone(), NAMESPACE);
         let rotated = wait_for_all(api, "no rotation is under way", PATIENCE, |secrets| {
             secrets
@@ -223,6 +235,20 @@ impl<'a> Verdict<'a> {
 
 fn id_of(agent: &Agent) -> Option<String> {
     agent.status.as_ref()?.agent_id.clone()
+}
+
+/// Its Ready and where it is.
+fn what_is_said(agent: &Agent) -> String {
+    let Some(status) = &agent.status else {
+        return "nothing".to_owned();
+    };
+    let ready = condition::find(&status.conditions, condition::READY);
+    let ready = ready.map(|it| format!("Ready={} {}: {}", it.status, it.reason, it.message));
+    let places = status.places.iter();
+    let places: Vec<_> = places
+        .map(|it| format!("{} {:?}", it.gateway.name, it.state))
+        .collect();
+    format!("{} ({})", ready.unwrap_or_default(), places.join(", "))
 }
 
 /// Ready as declared at this one place, with everything done that was asked for once.

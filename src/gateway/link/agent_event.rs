@@ -1,4 +1,5 @@
-//! Signs of life in what a gateway tells unasked: the end of a heartbeat's run, and of any other turn of an agent.
+//! What a gateway tells of its agents unasked: signs of life (the end of a heartbeat's run, and of any other turn of an agent), and that an
+//! agent's heartbeat has its monitor.
 //!
 //! A heartbeat's turn shows as an event of its scheduled job only, any other as one of the agent's life cycle. A run that failed is no
 //! sign of life: nobody answered.
@@ -7,6 +8,11 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use super::GatewayEvent;
+
+/// What the key of a job begins with that is a heartbeat's monitor; the agent's id follows (2026.9.6).
+const HEARTBEAT: &str = "heartbeat:";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -23,6 +29,8 @@ struct Cron {
 struct Job {
     #[serde(default)]
     agent_id: Option<String>,
+    #[serde(default)]
+    declaration_key: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -42,17 +50,28 @@ struct Phase {
     phase: String,
 }
 
-/// The agent that the event shows alive, if it shows one. What cannot be read shows none.
-pub(super) fn sign_of_life(event: &str, payload: Option<&RawValue>) -> Option<Arc<str>> {
+/// What the event tells of an agent, if it is of use. What cannot be read tells nothing.
+pub(super) fn of_agent(event: &str, payload: Option<&RawValue>) -> Option<GatewayEvent> {
     let payload = payload?.get();
     if event == "cron" {
-        let cron: Cron = serde_json::from_str(payload).ok()?;
-        let ended_well = cron.action == "finished" && cron.status.as_deref() == Some("ok");
-        return cron.job.filter(|_| ended_well)?.agent_id.map(Into::into);
+        return of_job(serde_json::from_str(payload).ok()?);
     }
     let turn: Turn = serde_json::from_str(payload).ok()?;
     let ended_well = turn.stream == "lifecycle" && turn.data.phase == "end";
-    turn.agent_id.filter(|_| ended_well).map(Into::into)
+    let agent_id = turn.agent_id.filter(|_| ended_well)?;
+    Some(GatewayEvent::Alive(agent_id.into()))
+}
+
+fn of_job(cron: Cron) -> Option<GatewayEvent> {
+    let job = cron.job?;
+    let agent_id: Arc<str> = job.agent_id?.into();
+    match (&*cron.action, cron.status.as_deref()) {
+        ("finished", Some("ok")) => Some(GatewayEvent::Alive(agent_id)),
+        ("added", _) if job.declaration_key?.starts_with(HEARTBEAT) => {
+            Some(GatewayEvent::MonitorMade(agent_id))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -64,11 +83,12 @@ mod tests {
     #[test]
     fn only_a_run_that_ended_well_is_a_sign_of_life_of_its_agent() {
         let job = json!({"declarationKey": "heartbeat:a", "agentId": "a"});
+        let alive = || Some(GatewayEvent::Alive("a".into()));
         for (event, payload, expected) in [
             (
                 "cron",
                 json!({"jobId": "1", "action": "finished", "job": job, "status": "ok"}),
-                Some("a"),
+                alive(),
             ),
             (
                 "cron",
@@ -84,7 +104,7 @@ mod tests {
             (
                 "agent",
                 json!({"agentId": "a", "stream": "lifecycle", "data": {"phase": "end"}}),
-                Some("a"),
+                alive(),
             ),
             (
                 "agent",
@@ -100,9 +120,37 @@ mod tests {
             ("cron", json!([1]), None),
         ] {
             let raw = to_raw_value(&payload).unwrap();
-            let found = sign_of_life(event, Some(&raw));
-            assert_eq!(found.as_deref(), expected, "{event} {payload}");
+            let found = of_agent(event, Some(&raw));
+            assert_eq!(found, expected, "{event} {payload}");
         }
-        assert_eq!(sign_of_life("cron", None), None);
+        assert_eq!(of_agent("cron", None), None);
+    }
+
+    #[test]
+    fn of_new_jobs_only_a_heartbeats_monitor_is_told() {
+        let made = || Some(GatewayEvent::MonitorMade("a".into()));
+        for (action, job, expected) in [
+            (
+                "added",
+                json!({"declarationKey": "heartbeat:a", "agentId": "a"}),
+                made(),
+            ),
+            (
+                "updated",
+                json!({"declarationKey": "heartbeat:a", "agentId": "a"}),
+                None,
+            ),
+            (
+                "added",
+                json!({"declarationKey": "skill-collection-review:a", "agentId": "a"}),
+                None,
+            ),
+            ("added", json!({"agentId": "a"}), None),
+            ("added", json!({"declarationKey": "heartbeat:a"}), None),
+        ] {
+            let payload = json!({"jobId": "1", "action": action, "job": job});
+            let raw = to_raw_value(&payload).unwrap();
+            assert_eq!(of_agent("cron", Some(&raw)), expected, "{payload}");
+        }
     }
 }
