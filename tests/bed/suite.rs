@@ -34,9 +34,6 @@ const FEWEST_SECRETS: usize = 100;
 /// Test binaries that run beside all others, and take about as long as those do.
 const APART: [&str; 3] = ["alone", "crash", "gateway"];
 
-/// Tests of all others at once: more than a small machine has cores, because most of their time they wait for a gateway, or for each other's
-/// turn on one.
-const OTHERS_AT_ONCE: &str = "4";
 /// Time between two looks at what a log has more.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -106,10 +103,7 @@ async fn test(run: &Run, tools: &Tools, arguments: &[String]) -> Result<ExitStat
         // One binary that fails keeps no other from telling what it found.
         let lane = |name: &str| test(name).args(["--no-fail-fast"]);
         let apart = lane("cargo-test-apart").args(apart).spawn(run)?;
-        let others = lane("cargo-test")
-            .env("RUST_TEST_THREADS", OTHERS_AT_ONCE)
-            .args(others)
-            .spawn(run)?;
+        let others = lane("cargo-test").args(others).spawn(run)?;
         let (others_ended, apart_ended) =
             tokio::try_join!(shown(&others), async { apart.exited().await })?;
         let apart_log = std::fs::read_to_string(apart.log())?;
