@@ -23,6 +23,8 @@ use super::{Credential, Endpoint};
 pub(super) enum Fault {
     /// It is refused with this error and not executed.
     Refuse(Value),
+    /// It is executed, and refused with this error all the same.
+    RefuseAfterwards(Value),
     /// It is executed, and the connection ends before the answer.
     LoseAnswer,
     /// The connection ends before it is executed.
@@ -226,6 +228,11 @@ fn take(
     let mut delay = Duration::ZERO;
     let answer = match &fault {
         Some(Fault::Refuse(error)) => Err(error.clone()),
+        Some(Fault::RefuseAfterwards(error)) => {
+            fake.with(|state| state.execute(&method, &request["params"], connection))
+                .ok();
+            Err(error.clone())
+        }
         Some(Fault::LoseRequest) => return false,
         Some(Fault::Ignore) => return true,
         Some(Fault::LoseAnswer) => {

@@ -36,7 +36,12 @@ const WORDS: &[(&str, Meaning)] = &[
     ),
     ("\" already exists", Meaning::AgentExists),
     ("Automation not found", Meaning::JobNotFound),
-    ("persisted but was not applied", Meaning::NotAppliedYet),
+    // Behind the name of the method, whatever became of it then: what is stored must not be taken for refused.
+    (" persisted but was not applied", Meaning::NotAppliedYet),
+    (
+        " persisted and updated the active Gateway",
+        Meaning::NotAppliedYet,
+    ),
     ("accepted for restart", Meaning::NotAppliedYet),
     ("rate limit exceeded for", Meaning::RateLimited),
     ("deletion cleanup is still pending", Meaning::Unavailable),
@@ -190,6 +195,7 @@ mod tests {
         ("config.patch", r#"{"code":"UNAVAILABLE","message":"config.get unavailable during gateway restart","retryable":true,"retryAfterMs":1000,"details":{"reason":"gateway-restarting","phase":"accepting"}}"#, "Unavailable 1s"),
         ("config.patch", r#"{"code":"INVALID_REQUEST","message":"invalid config: agents.entries.m1.heartbeat.target: unknown heartbeat target: nosuch; agents.entries.m2.heartbeat.target: unknown heartbeat target: nosuch2","details":{"issues":[{"path":"agents.entries.m1.heartbeat.target","message":"unknown heartbeat target: nosuch"},{"path":"agents.entries.m2.heartbeat.target","message":"unknown heartbeat target: nosuch2"}]}}"#, "Rejected agents.entries.m1.heartbeat.target agents.entries.m2.heartbeat.target"),
         ("config.patch", r#"{"code":"INVALID_REQUEST","message":"config.patch would remove entries from array path(s): agents.entries.m1.model.fallbacks. Pass replacePaths with the exact path(s) when this is intentional, or use config.apply for full-config replacement."}"#, "Rejected"),
+        ("config.patch", r#"{"code":"UNAVAILABLE","message":"config.patch persisted and updated the active Gateway, but a recovery restart is required; wait for the Gateway to restart, then run config.get to confirm the active revision"}"#, "NotAppliedYet"),
         ("config.get", r#"{"code":"UNAVAILABLE","message":"The server is busy. Please try again in a moment.","retryable":true}"#, "Unavailable"),
         ("agents.files.set", r#"{"code":"INVALID_REQUEST","message":"agent file \"SOUL.md\" changed since it was read","details":{"type":"agent_file_conflict","name":"SOUL.md","currentHash":"2d71"}}"#, "FileConflict SOUL.md 2d71"),
         ("agents.files.set", r#"{"code":"INVALID_REQUEST","message":"agent file \"USER.md\" changed since it was read","details":{"type":"agent_file_conflict","name":"USER.md"}}"#, "FileConflict USER.md"),
@@ -239,6 +245,7 @@ mod tests {
             CallError::AgentCannotBeDeleted { .. } => "AgentCannotBeDeleted".to_owned(),
             CallError::Unsupported { .. } => "Unsupported".to_owned(),
             CallError::JobNotFound { .. } => "JobNotFound".to_owned(),
+            CallError::NotAppliedYet { .. } => "NotAppliedYet".to_owned(),
             CallError::Forbidden { .. } => "Forbidden".to_owned(),
             other => format!("{other:?}"),
         }

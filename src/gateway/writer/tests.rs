@@ -328,6 +328,26 @@ async fn the_gateways_rate_limit_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_gateway_stored_and_cannot_apply_without_a_restart_is_ours_and_written_once() {
+    for words in [
+        "config.patch persisted and updated the active Gateway, but a recovery restart is required; wait for the Gateway to restart, then run config.get to confirm the active revision",
+        "config.patch persisted and was accepted for restart; wait for the Gateway to restart, then run config.get to confirm the active revision",
+        "config.patch persisted but was not applied to the active Gateway (failed); run config.get, then use config.apply to reapply the saved config",
+    ] {
+        let fake = Fake::new();
+        let (_pool, writer) = pool(&fake).await;
+        let refusal = json!({"code": "UNAVAILABLE", "message": words, "retryable": true});
+        fake.fault("config.patch", Fault::RefuseAfterwards(refusal));
+        let applied = writer.apply(wish("a")).await;
+        assert!(
+            applied.as_ref().is_ok_and(|it| it.wrote),
+            "{applied:?}: {words}"
+        );
+        assert_eq!(fake.count("config.patch"), 1, "{words}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn heartbeats_of_others_are_recorded_before_they_are_kept() {
     let fake = Fake::new();
     let (_pool, writer) = pool_with(
