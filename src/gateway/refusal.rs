@@ -36,7 +36,7 @@ const WORDS: &[(&str, Meaning)] = &[
     ),
     ("\" already exists", Meaning::AgentExists),
     ("Automation not found", Meaning::JobNotFound),
-    // Behind the name of the method, whatever became of it then: what is stored must not be taken for refused.
+    // Three ends of one call that has stored the config: taken for refused, our own agent would be taken for another's.
     (" persisted but was not applied", Meaning::NotAppliedYet),
     (
         " persisted and updated the active Gateway",

@@ -1,4 +1,4 @@
-//! What the conditions say once everything is on the gateway as wanted.
+//! What the conditions say once everything is on the gateway as wanted, and who waits for the monitor that a heartbeat needs.
 
 use std::{sync::Arc, time::Duration};
 

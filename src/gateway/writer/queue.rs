@@ -160,7 +160,6 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     fn wish(agent_id: &str) -> Job {
